@@ -1,0 +1,1 @@
+"""What signs and verifies bytes: suites, keys, signers."""
