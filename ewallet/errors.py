@@ -119,7 +119,9 @@ class NotAllowed(RegisterError):
     """
 
     def __init__(self, event: str, state: str, detail: str = "") -> None:
-        super().__init__(f"{event} is not allowed: the license is {state}" + (f" ({detail})" if detail else ""))
+        super().__init__(
+            f"{event} is not allowed: the license is {state}" + (f" ({detail})" if detail else "")
+        )
         self.event = event
         self.state = state
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import os
-import warnings
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-_COUNTS: list[str] = []
 
 
 @pytest.fixture(scope="session")
@@ -28,38 +26,27 @@ def vectors_dir() -> Path:
 
 
 @pytest.fixture
-def vector_counts(request: pytest.FixtureRequest):
-    """Call with a set's name and its counts: they are printed in the summary and must add up."""
+def vector_counts(record_property):
+    """Call with a set's name and its counts: they must add up, and are printed in the summary."""
 
-    def note(name: str, *, passed: int, not_applicable: dict[str, int] | None = None, total: int) -> None:
+    def note(name: str, *, passed: int, total: int, not_applicable: dict[str, int] | None = None) -> None:
         skipped = not_applicable or {}
         assert passed + sum(skipped.values()) == total, f"{name}: {passed} + {skipped} is not {total}"
         assert passed > 0, f"{name}: nothing ran"
         reasons = "".join(f"; {count} not applicable: {why}" for why, count in skipped.items())
-        line = f"vectors {name}: {passed} of {total} run and passed{reasons}"
-        print(line)
-        warnings.warn(VectorCount(line), stacklevel=1)
+        record_property("vectors", f"{name}: {passed} of {total} run and passed{reasons}")
 
     return note
 
 
-class VectorCount(UserWarning):
-    """Carries one line of counts from a worker to the summary."""
-
-
-def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("filterwarnings", "always::tests.conftest.VectorCount")
-
-
-@pytest.hookimpl(optionalhook=True)
-def pytest_warning_recorded(warning_message: warnings.WarningMessage) -> None:
-    text = str(warning_message.message)
-    if text.startswith("vectors "):
-        _COUNTS.append(text)
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _COUNTS:
+    lines = {
+        str(value)
+        for report in terminalreporter.stats.get("passed", [])
+        for key, value in report.user_properties
+        if key == "vectors"
+    }
+    if lines:
         terminalreporter.section("published vectors")
-        for line in sorted(set(_COUNTS)):
+        for line in sorted(lines):
             terminalreporter.write_line(line)
