@@ -1,0 +1,5 @@
+"""`python -m ewallet` is the `ewallet` command."""
+
+from ewallet.cli import main
+
+main()
