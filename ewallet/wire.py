@@ -1,0 +1,384 @@
+"""The only door for foreign bytes: limits, strict CBOR, strict JSON, base32 and base64url.
+
+Common decoders are lenient: they take duplicate keys, trailing bytes, indefinite lengths, tags that build
+dates or shared references, non-minimal numbers, and base64 with junk in it. What two programs read
+differently, an attacker uses. Here each input has one reading or none:
+
+1. a length limit, before anything is parsed;
+2. the decoder's strict switches, a bounded depth, and only the tags that the caller names;
+3. nothing left over;
+4. for our own formats (`own=True`): the bytes equal their deterministic encoding (RFC 8949, 4.2.1).
+
+Everything here raises `ewallet.errors.Malformed` and nothing else for bad input.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from binascii import Error as BinasciiError
+from binascii import a2b_base64, b2a_base64
+from functools import lru_cache
+from io import BytesIO
+from typing import Any, Final
+
+from cbor2 import CBORDecoder, CBORError, CBORSimpleValue, CBORTag, dumps, frozendict, loads
+
+from ewallet.errors import Malformed
+
+MAX_TEXT: Final = 4096
+"""Characters of a code or seal as text: a QR code holds at most 4,296 alphanumeric characters."""
+
+MAX_CREDENTIAL: Final = 65_536
+"""Bytes of a credential with all its disclosures: tenfold of the largest license seen."""
+
+MAX_DEPTH: Final = 8
+"""Levels of arrays and maps in CBOR. A key binding token with nested claims needs six."""
+
+MAX_JSON_DEPTH: Final = 16
+"""Levels of arrays and objects in JSON: list documents nest about ten deep."""
+
+REDACTED_KEYS: Final = CBORSimpleValue(59)
+"""Map key under which an SD-CWT lists the digests of redacted claims. Beware: `cbor2` makes it equal to the
+integer 59, with the same hash; look at the type of a key, never compare."""
+
+
+def _refuse(*_: object) -> Any:
+    raise Malformed("a CBOR tag that does not belong here")
+
+
+# The tags for which cbor2 has a meaning of its own (dates, big numbers, shared and string references,
+# decimals, regular expressions, mail, UUID, addresses, sets, complex numbers, self-description).
+_REFUSED_TAGS: Final = dict.fromkeys(
+    (0, 1, 2, 3, 4, 5, 25, 28, 29, 30, 35, 36, 37, 52, 54, 100, 256, 258, 260, 261, 1004, 43000, 55799),
+    _refuse,
+)
+
+_SCALARS: Final = frozenset((int, str, bytes, bool, type(None)))
+_KEYS: Final = frozenset((int, str))
+
+
+@lru_cache(maxsize=4096, typed=True)
+def _key_bytes(key: int | str | CBORSimpleValue) -> bytes:
+    return dumps(key)
+
+
+@lru_cache(maxsize=64)
+def _tag_hook(allowed: frozenset[int]) -> Any:
+    def only_allowed(tag: CBORTag, _: object) -> CBORTag:
+        if tag.tag not in allowed:
+            raise Malformed("a CBOR tag that does not belong here")
+        return tag
+
+    return only_allowed
+
+
+def _check(value: Any, *, own: bool, redacted: bool) -> None:
+    """Map keys are integers, text or (if allowed) simple(59); in our own formats also sorted, no floats."""
+    kind = type(value)
+    inner: Any
+    if kind is dict or kind is frozendict:
+        kinds = set(map(type, value))
+        if not kinds <= _KEYS and not (redacted and _only_redacted(value, kinds)):
+            raise Malformed("a CBOR map key that is neither integer nor text")
+        if own and len(value) > 1:
+            keys = [_key_bytes(key) for key in value]
+            if keys != sorted(keys):
+                raise Malformed("CBOR map keys out of order")
+        inner = value.values()
+    elif kind is list or kind is tuple:
+        inner = value
+    elif kind is CBORTag:
+        inner = (value.value,)
+    elif own:
+        raise Malformed("a CBOR type that our formats do not use")
+    else:
+        return
+    if not _SCALARS.issuperset(map(type, inner)):
+        for item in inner:
+            if type(item) not in _SCALARS:
+                _check(item, own=own, redacted=redacted)
+
+
+def _only_redacted(value: dict[Any, Any], kinds: set[type]) -> bool:
+    return kinds <= {int, str, CBORSimpleValue} and all(
+        key.value == 59 for key in value if type(key) is CBORSimpleValue
+    )
+
+
+def decode_cbor(
+    data: bytes,
+    *,
+    limit: int = MAX_CREDENTIAL,
+    tags: frozenset[int] = frozenset(),
+    own: bool = False,
+    redacted: bool = False,
+) -> Any:
+    """Decodes one CBOR item that fills `data` exactly.
+
+    Args:
+        data: the bytes.
+        limit: most bytes that are looked at.
+        tags: the tags that may occur; they come back as `cbor2.CBORTag`.
+        own: demand the deterministic form of our own formats: shortest lengths and numbers, map keys in
+            bytewise order (RFC 8949, 4.2.1), and no floating-point or other simple values.
+        redacted: map keys may be simple(59) (SD-CWT draft, "Redacted Claim Keys").
+
+    Returns:
+        The value. Inside a tag, arrays are tuples and maps are frozen.
+
+    Raises:
+        Malformed: too long, not one item, duplicate keys at any depth, indefinite lengths, too deep, a tag
+            that is not named, map keys other than integers and text, not UTF-8.
+    """
+    if len(data) > limit:
+        raise Malformed(f"longer than {limit} bytes")
+    try:
+        if own:
+            value = loads(
+                data,
+                tag_hook=_tag_hook(tags),
+                semantic_decoders=_REFUSED_TAGS,
+                max_depth=MAX_DEPTH,
+                allow_indefinite=False,
+                allow_duplicate_keys=False,
+            )
+            left_over = False
+        else:
+            stream = BytesIO(data)
+            value = CBORDecoder(
+                stream,
+                tag_hook=_tag_hook(tags),
+                semantic_decoders=_REFUSED_TAGS,
+                max_depth=MAX_DEPTH,
+                allow_indefinite=False,
+                allow_duplicate_keys=False,
+            ).decode()
+            left_over = stream.tell() != len(data)
+    except (CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        raise Malformed("not one strict CBOR item") from error
+    if left_over:
+        raise Malformed("bytes after the CBOR item")
+    if type(value) not in _SCALARS:
+        _check(value, own=own, redacted=redacted)
+    # Equal to its own encoding: shortest heads, and nothing left over.
+    if own and dumps(value) != data:
+        raise Malformed("not the deterministic CBOR encoding")
+    return value
+
+
+def _ordered(value: Any) -> Any:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if isinstance(value, dict | frozendict):
+        for key in value:
+            if type(key) not in (int, str, CBORSimpleValue):
+                raise TypeError("CBOR map keys are integers or text")
+        return {key: _ordered(value[key]) for key in sorted(value, key=_key_bytes)}
+    if isinstance(value, list | tuple):
+        return [_ordered(item) for item in value]
+    if kind is CBORTag:
+        return CBORTag(value.tag, _ordered(value.value))
+    if kind is float:
+        return _ShortestFloat(value)
+    if isinstance(value, bytearray | memoryview):
+        return bytes(value)
+    if isinstance(value, str):  # a StrEnum member and the like
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    raise TypeError(f"no CBOR form for {kind.__name__}")
+
+
+class _ShortestFloat:
+    __slots__ = ("encoded",)
+
+    def __init__(self, value: float) -> None:
+        self.encoded = dumps(value, canonical=True)
+
+
+def _write_float(encoder: Any, value: _ShortestFloat) -> None:
+    encoder.write(value.encoded)
+
+
+def encode_cbor(value: Any) -> bytes:
+    """Encodes a value deterministically: RFC 8949, 4.2.1, map keys in bytewise order of their encodings.
+
+    (`cbor2`'s own canonical order sorts by length first: RFC 7049, and another result.)
+
+    Args:
+        value: integers of at most 64 bits, text, bytes, booleans, None, floats, lists, tuples, dicts with
+            integer or text keys, `CBORTag`, simple(59) as a key.
+
+    Raises:
+        TypeError: a type that has no place in our formats.
+        ValueError: text that is not Unicode (a lone surrogate), an integer beyond 64 bits.
+    """
+    try:
+        return dumps(_ordered(value), default=_write_float)
+    except CBORError as error:
+        raise ValueError("not encodable as CBOR") from error
+
+
+def cbor_head(major: int, length: int) -> bytes:
+    """The head of a CBOR item in its shortest form: `major` type 0 to 7, argument below 2**64."""
+    if length < 24:
+        return bytes((major << 5 | length,))
+    if length < 0x100:
+        return bytes((major << 5 | 24, length))
+    if length < 0x10000:
+        return bytes((major << 5 | 25,)) + length.to_bytes(2, "big")
+    if length < 0x1_0000_0000:
+        return bytes((major << 5 | 26,)) + length.to_bytes(4, "big")
+    return bytes((major << 5 | 27,)) + length.to_bytes(8, "big")
+
+
+def cbor_bytes(data: bytes) -> bytes:
+    """`data` as a CBOR byte string, head included."""
+    return cbor_head(2, len(data)) + data
+
+
+# --- JSON ---------------------------------------------------------------------------------------------------
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    members = dict(pairs)
+    if len(members) != len(pairs):
+        raise Malformed("a JSON object with a member twice")
+    return members
+
+
+def _no_constant(_: str) -> Any:
+    raise Malformed("NaN or Infinity in JSON")
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if number - number != 0.0:  # infinity: 1e999 is well-formed JSON
+        raise Malformed("a JSON number beyond all bounds")
+    return number
+
+
+_DECODER: Final = json.JSONDecoder(
+    object_pairs_hook=_object, parse_constant=_no_constant, parse_float=_finite
+)
+_JSON_SPACE: Final = " \t\n\r"
+
+
+def _json_depth(value: Any) -> int:
+    deepest, level = 0, [value]
+    while level:
+        deepest += 1
+        level = [
+            item
+            for outer in level
+            for item in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(item, dict | list)
+        ]
+    return deepest
+
+
+def decode_json(data: bytes | str, *, limit: int = MAX_CREDENTIAL, depth: int = MAX_JSON_DEPTH) -> Any:
+    """Decodes one JSON text (RFC 8259) that fills `data`, white space around it apart.
+
+    Args:
+        data: UTF-8 bytes without a byte order mark, or text.
+        limit: most bytes (or characters) that are looked at.
+        depth: most levels of arrays and objects.
+
+    Raises:
+        Malformed: too long, not UTF-8, not one JSON value, a member twice at any depth, NaN, infinite
+            numbers, too deep, a lone surrogate.
+    """
+    if len(data) > limit:
+        raise Malformed(f"longer than {limit} bytes")
+    try:
+        text = data if isinstance(data, str) else data.decode()
+        text = text.strip(_JSON_SPACE)
+        value, end = _DECODER.raw_decode(text)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("not JSON") from error
+    if end != len(text):
+        raise Malformed("text after the JSON value")
+    if (
+        text.count("{") + text.count("[") > depth
+        and isinstance(value, dict | list)
+        and _json_depth(value) > depth
+    ):
+        raise Malformed(f"JSON deeper than {depth}")
+    if "\\ud" in text or "\\uD" in text or isinstance(data, str):
+        _check_unicode(value, text)
+    return value
+
+
+def _check_unicode(value: Any, text: str) -> None:
+    try:
+        text.encode()
+        json.dumps(value, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise Malformed("a lone surrogate in JSON") from error
+
+
+# --- base64url and base32 -----------------------------------------------------------------------------------
+
+_TO_STANDARD: Final = bytes.maketrans(b"-_", b"+/")
+_TO_URL: Final = bytes.maketrans(b"+/", b"-_")
+
+
+def b64u_encode(data: bytes) -> str:
+    """base64url without padding (RFC 4648, 5; RFC 7515, 2)."""
+    return b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=").decode("ascii")
+
+
+def b64u_decode(text: str | bytes) -> bytes:
+    """Strict base64url without padding: exact alphabet, possible lengths, zero pad bits.
+
+    Raises:
+        Malformed: anything else.
+    """
+    try:
+        given = text if isinstance(text, bytes) else text.encode("ascii")
+        data = a2b_base64(given.translate(_TO_STANDARD) + b"==="[: -len(given) % 4])
+    except (BinasciiError, UnicodeEncodeError) as error:
+        raise Malformed("not base64url") from error
+    # The decoder skips junk; only what encodes back to itself was written in the one right way.
+    if b2a_base64(data, newline=False).translate(_TO_URL).rstrip(b"=") != given:
+        raise Malformed("not base64url in its only form")
+    return data
+
+
+_BASE32: Final = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
+_BASE32_TEXT: Final = re.compile(r"[A-Z2-7]*", re.ASCII)
+_BASE32_DIGITS: Final = str.maketrans(_BASE32, "0123456789abcdefghijklmnopqrstuv")
+_BASE32_PAIRS: Final = tuple(high + low for high in _BASE32 for low in _BASE32)
+_BASE32_PAD_BITS: Final = {0: 0, 2: 2, 4: 4, 5: 1, 7: 3}  # length mod 8 -> bits that must be zero
+
+
+def b32encode(data: bytes) -> str:
+    """Base32 (RFC 4648, 6), upper case, without padding: what a QR code packs best."""
+    length = -(-len(data) * 8 // 5)
+    padded = data + bytes(-len(data) % 5)
+    pairs = _BASE32_PAIRS
+    out: list[str] = []
+    for start in range(0, len(padded), 5):
+        word = int.from_bytes(padded[start : start + 5], "big")
+        out += (pairs[word >> 30], pairs[word >> 20 & 1023], pairs[word >> 10 & 1023], pairs[word & 1023])
+    return "".join(out)[:length]
+
+
+def b32decode(text: str) -> bytes:
+    """Strict Base32 without padding: exact alphabet, no lower case, possible lengths, zero pad bits.
+
+    Raises:
+        Malformed: anything else.
+    """
+    pad_bits = _BASE32_PAD_BITS.get(len(text) % 8)
+    if pad_bits is None or _BASE32_TEXT.fullmatch(text) is None:
+        raise Malformed("not Base32")
+    if not text:
+        return b""
+    number = int(text.translate(_BASE32_DIGITS), 32)
+    if number & ((1 << pad_bits) - 1):
+        raise Malformed("Base32 with pad bits set")
+    return (number >> pad_bits).to_bytes(len(text) * 5 // 8, "big")
