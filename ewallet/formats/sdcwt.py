@@ -1,0 +1,859 @@
+"""SD-CWT and its key binding token (IETF SPICE draft "Selective Disclosure CBOR Web Tokens", April 2026).
+
+An issuer signs claims of which some stand in the token as digests only. The holder shows it inside an SD-KBT,
+signed by the device key that the token names, together with the disclosures that it chooses. A digest runs
+over the disclosure encoded as CBOR byte string, head included.
+
+Claims keep their CWT keys: integers of the registry, text otherwise. `parse` and `parse_kbt` give unverified
+values; `verify` and `verify_kbt` give facts, or raise `Refused`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet
+from dataclasses import dataclass
+from functools import lru_cache
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from cbor2 import CBORSimpleValue, CBORTag, dumps, frozendict
+
+from ewallet.errors import KeyMaterialError, Malformed, Refused
+from ewallet.formats import cose
+from ewallet.formats.cose import AUD, CNF, EXP, IAT, ISS, NBF, Sign1
+from ewallet.formats.disclosure import SALT_SIZE, Branch, Path, Step, salts, tree
+from ewallet.formats.statuslist import StatusReference
+from ewallet.keys import SUITES, PublicKey
+from ewallet.moments import seconds
+from ewallet.wire import REDACTED_KEYS, cbor_bytes, decode_cbor, encode_cbor
+
+if TYPE_CHECKING:
+    from datetime import datetime
+
+    from ewallet.keys import Signer
+
+SD_CWT: Final = 293
+"""`typ` of an SD-CWT (CoAP content format of `application/sd-cwt`)."""
+SD_KBT: Final = 294
+"""`typ` of a key binding token (`application/kb+cwt`)."""
+
+KCWT: Final = 13
+SD_CLAIMS: Final = 17
+SD_ALG: Final = 170
+VCT: Final = 11
+CNONCE: Final = 39
+STATUS: Final = 65535
+
+REDACTED_ELEMENT: Final = 60
+NEVER_REDACTED: Final = frozenset((ISS, AUD, EXP, NBF, IAT, cose.CTI, CNF, CNONCE))
+"""Claims that a verifier needs before it looks at disclosures (draft, "SD-CWT Claim Requirements")."""
+
+MAX_DISCLOSURES: Final = 1024
+"""Far above any license; keeps the work for hostile input small."""
+
+_SHA256: Final = -16
+_ELEMENT_TAGS: Final = frozenset((REDACTED_ELEMENT,))
+_SIGN1_TAGS: Final = frozenset((cose.SIGN1_TAG,))
+_SD_CLAIMS_ONLY: Final = frozenset((SD_CLAIMS,))
+_NOT_NESTED: Final = frozenset((int, str, bytes, bool, type(None), float))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Profile(cose.Profile):
+    """What an SD-CWT of one purpose must look like; see also `cose.Profile`.
+
+    Attributes:
+        vct: the types of credential that are accepted; None: any, or none.
+        open_claims: claims that must not come from a disclosure, beside `NEVER_REDACTED`.
+        holder_required: refuses a token without `cnf`.
+    """
+
+    typ: int | str | None = SD_CWT
+    vct: frozenset[str] | None = None
+    open_claims: frozenset[int | str] = frozenset()
+    holder_required: bool = True
+
+
+# --- Issuing ------------------------------------------------------------------------------------------------
+
+
+def _sha256(data: bytes) -> bytes:
+    return sha256(data).digest()
+
+
+def compact_key(key: PublicKey) -> dict[int, Any]:
+    """A COSE_Key with the point compressed (RFC 9053, 7.1.1): 32 bytes less in a QR code."""
+    full = key.to_cose()
+    y = full.get(-3)
+    return {**full, -3: bool(y[-1] & 1)} if isinstance(y, bytes) else full
+
+
+class _Redactor:
+    """Replaces chosen claims by digests and collects the disclosures."""
+
+    def __init__(self, digest: Callable[[bytes], bytes], expected: int) -> None:
+        self.digest = digest
+        self.salts = salts(expected)
+        self.encoded: list[bytes] = []
+
+    def add(self, content: bytes) -> bytes:
+        encoded = cbor_bytes(content)
+        self.encoded.append(encoded)
+        return self.digest(encoded)
+
+    def claims(self, claims: Mapping[Any, Any], branch: Branch, decoys: int = 0) -> dict[Any, Any]:
+        digests = []
+        out = {}
+        for key, value in claims.items():
+            below = branch.get(key)
+            if below is None:
+                out[key] = value
+                continue
+            inner = self.value(value, below)
+            if below.chosen:
+                digests.append(
+                    self.add(b"\x83\x50" + next(self.salts) + encode_cbor(inner) + encode_cbor(key))
+                )
+            else:
+                out[key] = inner
+        digests += [self.add(b"\x81\x50" + next(self.salts)) for _ in range(decoys)]
+        if digests:
+            # Sorted, so that the order tells nothing about the claims.
+            out[REDACTED_KEYS] = sorted(digests)
+        return out
+
+    def value(self, value: Any, branch: Branch) -> Any:
+        if not branch:
+            return value
+        if isinstance(value, Mapping):
+            return self.claims(value, branch)
+        if isinstance(value, list | tuple):
+            return [self.element(item, branch.element(position)) for position, item in enumerate(value)]
+        raise ValueError("a path leads into a value that has no parts")
+
+    def element(self, item: Any, branch: Branch | None) -> Any:
+        if branch is None:
+            return item
+        inner = self.value(item, branch)
+        if not branch.chosen:
+            return inner
+        digest = self.add(b"\x82\x50" + next(self.salts) + encode_cbor(inner))
+        return CBORTag(REDACTED_ELEMENT, digest)
+
+
+@lru_cache(maxsize=1024)
+def _protected(alg: int, kid: bytes, typ: int | str | None, sd_alg: int) -> bytes:
+    header: dict[Any, Any] = {cose.ALG: alg, cose.KID: kid, cose.TYP: typ}
+    if sd_alg != _SHA256:  # the default is left out
+        header[SD_ALG] = sd_alg
+    return encode_cbor(header)
+
+
+def issue(
+    claims: Mapping[int | str, Any],
+    *,
+    disclosable: Collection[Path],
+    signer: Signer,
+    holder_key: PublicKey | None = None,
+    decoys: int = 0,
+    vct: str | None = None,
+    status: StatusReference | None = None,
+    compact: bool = False,
+) -> bytes:
+    """Issues an SD-CWT with all its disclosures, for the holder.
+
+    Args:
+        claims: what to certify, `iss`, `iat`, `exp` ... included, under CWT keys.
+        disclosable: paths of the claims and array elements that are disclosed one by one
+            (`ewallet.formats.disclosure`); a path that is not there is left out.
+        signer: the issuer's.
+        holder_key: the device key that must sign presentations (`cnf`).
+        decoys: how many digests to add that stand for nothing, so that the number of claims does not show.
+        vct: type of the credential, claim 11.
+        status: where its status stands, claim 65535.
+        compact: compresses the holder's key: smaller in a QR code, slower to check.
+
+    Returns:
+        The tagged COSE_Sign1, `typ` 293, disclosures under header 17.
+
+    Raises:
+        ValueError: a claim is disclosable that never may be, or a path leads nowhere.
+        SignerError: the signing device refused.
+    """
+    paths = tree(disclosable)
+    if not NEVER_REDACTED.isdisjoint(paths):
+        raise ValueError("iss, aud, exp, nbf, iat, cti, cnf and cnonce are never redacted")
+    whole = dict(claims)
+    if holder_key is not None:
+        whole[CNF] = {1: compact_key(holder_key) if compact else holder_key.to_cose()}
+    if vct is not None:
+        whole[VCT] = vct
+    if status is not None:
+        whole[STATUS] = status.to_claim()
+    key = signer.public_key
+    redactor = _Redactor(key.suite.digest, len(disclosable) + decoys)
+    payload = encode_cbor(redactor.claims(whole, paths, decoys))
+    protected = _protected(key.suite.cose_alg, key.kid, SD_CWT, key.suite.sd_alg_cose)
+    signature = signer.sign(cose.signed_bytes(protected, payload))
+    return cose.assemble(protected, payload, signature, _unprotected(redactor.encoded))
+
+
+def _unprotected(encoded_disclosures: list[bytes]) -> bytes:
+    if not encoded_disclosures:
+        return b"\xa0"
+    return b"\xa1\x11" + cose.cose_array(encoded_disclosures)
+
+
+# --- Reading ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnverifiedSdCwt:
+    """An SD-CWT as received: form checked, nothing verified.
+
+    Attributes:
+        sign1: the message.
+        unverified_claims: its payload, with digests in place of what is redacted.
+        disclosures: the encoded disclosures that came with it, heads left off.
+    """
+
+    sign1: Sign1
+    unverified_claims: Mapping[Any, Any]
+    disclosures: tuple[bytes, ...]
+
+    @property
+    def kid(self) -> bytes | None:
+        """Key identifier, a hint only."""
+        return self.sign1.kid
+
+    @property
+    def typ(self) -> int | str | None:
+        """Type of the object."""
+        return self.sign1.typ
+
+    @property
+    def iss(self) -> str | None:
+        """The issuer that it names."""
+        iss = self.unverified_claims.get(ISS)
+        return iss if type(iss) is str else None
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the issuer signed: names the credential whatever is disclosed."""
+        return self.sign1.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SdCwt:
+    """Verified facts of an SD-CWT.
+
+    Attributes:
+        claims: open and disclosed claims together; what was not disclosed is not there.
+        disclosed: paths of what came from disclosures; the key alone for a claim at the top.
+        holder_key: the device key that must sign presentations; None without `cnf`.
+        digest: SHA-256 of the bytes that the issuer signed.
+        vct: type of the credential.
+        status: where its status stands.
+        key: the key that signed.
+    """
+
+    claims: Mapping[Any, Any]
+    disclosed: tuple[Path, ...]
+    holder_key: PublicKey | None
+    digest: bytes
+    vct: str | None
+    status: StatusReference | None
+    key: PublicKey
+
+
+def parse(data: bytes, profile: Profile) -> UnverifiedSdCwt:
+    """Reads an SD-CWT under a profile; checks form and headers only.
+
+    Raises:
+        Refused: `credential.malformed`, `algorithm.not_allowed`.
+    """
+    value = decode_cbor(data, limit=profile.limit, tags=_SIGN1_TAGS, own=profile.own)
+    if type(value) is CBORTag:
+        return _from_parts(value.value, profile)
+    if profile.untagged:
+        return _from_parts(value, profile)
+    raise Malformed("no COSE_Sign1 tag")
+
+
+def _from_parts(parts: Any, profile: Profile) -> UnverifiedSdCwt:
+    sign1 = cose.sign1_from_parts(parts, profile, open_labels=_SD_CLAIMS_ONLY)
+    claims = decode_cbor(
+        sign1.payload, limit=profile.limit, tags=_ELEMENT_TAGS, own=profile.own, redacted=True
+    )
+    if type(claims) is not dict:
+        raise Malformed("the claims are no map")
+    cose.check_claim_form(claims, profile)
+    nbf = claims.get(NBF)
+    if nbf is not None and nbf > claims.get(IAT, nbf):
+        raise Malformed("valid before it was issued")
+    if profile.holder_required and CNF not in claims:
+        raise Malformed("cnf is missing")
+    return UnverifiedSdCwt(sign1=sign1, unverified_claims=claims, disclosures=_disclosures(sign1.unprotected))
+
+
+def _disclosures(unprotected: Mapping[Any, Any]) -> tuple[bytes, ...]:
+    if SD_CLAIMS not in unprotected:
+        return ()
+    listed = unprotected[SD_CLAIMS]
+    if type(listed) not in (list, tuple) or not 0 < len(listed) <= MAX_DISCLOSURES:
+        raise Malformed("sd_claims is empty or no array")
+    if set(map(type, listed)) != {bytes}:
+        raise Malformed("a disclosure that is no byte string")
+    return tuple(listed)
+
+
+class _Disclosed:
+    """The disclosures by digest, and the claims put together from them."""
+
+    def __init__(self, token: UnverifiedSdCwt, profile: Profile) -> None:
+        self.digest = _digest_of(token.sign1.protected)
+        self.waiting: dict[bytes, Any] = {}
+        self.seen: set[bytes] = set()
+        self.origin: dict[Path, bytes] = {}
+        self.closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
+        drawn = set()
+        for data, content in zip(token.disclosures, self._decode(token, profile), strict=True):
+            if type(content) is not list or not 1 <= len(content) <= 3:
+                raise Malformed("a disclosure in another form")
+            salt = content[0]
+            if type(salt) is not bytes or len(salt) < SALT_SIZE:
+                raise Malformed("a disclosure without salt")
+            drawn.add(salt)
+            self.waiting[self.digest(cbor_bytes(data))] = content
+        if len(self.waiting) != len(token.disclosures):
+            raise Refused("disclosure.mismatch", "a disclosure is there twice")
+        if len(drawn) != len(token.disclosures):
+            raise Refused("disclosure.mismatch", "a salt is used twice")
+
+    def _decode(self, token: UnverifiedSdCwt, profile: Profile) -> list[Any]:
+        return [
+            decode_cbor(item, tags=_ELEMENT_TAGS, own=profile.own, redacted=True)
+            for item in token.disclosures
+        ]
+
+    def claims(self, claims: Mapping[Any, Any], path: tuple[Step, ...]) -> dict[Any, Any]:
+        out = {}
+        digests: Any = ()
+        for key, value in claims.items():
+            if type(key) is CBORSimpleValue:
+                digests = value
+            else:
+                out[key] = value if type(value) in _NOT_NESTED else self.value(value, (*path, key))
+        if digests == ():
+            return out
+        if type(digests) not in (list, tuple):
+            raise Malformed("redacted claim keys are no array")
+        for digest in digests:
+            content = self.take(digest)
+            if content is None or len(content) == 1:
+                continue
+            if len(content) != 3:
+                raise Refused("disclosure.mismatch", "an array element where a claim belongs")
+            _, value, key = content
+            if type(key) not in (int, str):
+                raise Malformed("a disclosed claim without a proper key")
+            if key in out:
+                raise Refused("disclosure.mismatch", "a claim is both open and disclosed")
+            if not path and key in self.closed:
+                raise Refused("disclosure.mismatch", "a claim that is never redacted is disclosed")
+            where = (*path, key)
+            self.origin[where if path else key] = digest
+            out[key] = value if type(value) in _NOT_NESTED else self.value(value, where)
+        return out
+
+    def value(self, value: Any, path: tuple[Step, ...]) -> Any:
+        kind = type(value)
+        if kind is dict or kind is frozendict:
+            return self.claims(value, path)
+        if kind is list or kind is tuple:
+            return list(self.elements(value, path))
+        if kind is CBORTag:
+            raise Malformed("a redacted element outside an array")
+        return value
+
+    def elements(self, values: list[Any], path: tuple[Step, ...]) -> Iterator[Any]:
+        for position, value in enumerate(values):
+            if type(value) is not CBORTag:
+                yield value if type(value) in _NOT_NESTED else self.value(value, (*path, position))
+                continue
+            content = self.take(value.value)
+            if content is None or len(content) == 1:
+                continue
+            if len(content) != 2:
+                raise Refused("disclosure.mismatch", "a claim where an array element belongs")
+            where = (*path, position)
+            self.origin[where] = value.value
+            yield content[1] if type(content[1]) in _NOT_NESTED else self.value(content[1], where)
+
+    def take(self, digest: Any) -> Any:
+        if type(digest) is not bytes or len(digest) != 32:
+            raise Malformed("a digest of another form")
+        if digest in self.seen:
+            raise Refused("disclosure.mismatch", "a digest stands in two places")
+        self.seen.add(digest)
+        return self.waiting.pop(digest, None)
+
+    def finish(self) -> tuple[Path, ...]:
+        if self.waiting:
+            raise Refused("disclosure.mismatch", "a disclosure that nothing refers to")
+        return tuple(self.origin)
+
+
+def _digest_of(protected: Mapping[Any, Any]) -> Callable[[bytes], bytes]:
+    sd_alg = protected.get(SD_ALG, _SHA256)
+    if sd_alg == _SHA256 and type(sd_alg) is int:
+        return _sha256
+    suite = SUITES["SM2SM3"]
+    if sd_alg == suite.sd_alg_cose:
+        return suite.digest
+    raise Refused("algorithm.not_allowed", "unknown sd_alg")
+
+
+def holder_key(claims: Mapping[Any, Any]) -> PublicKey | None:
+    """The device key of `cnf` (RFC 8747, 3.2); None if there is no `cnf`.
+
+    Raises:
+        Malformed: `cnf` holds no COSE_Key that can be used.
+    """
+    cnf = claims.get(CNF)
+    if cnf is None:
+        return None
+    cose_key = cnf.get(1) if isinstance(cnf, Mapping) else None
+    if not isinstance(cose_key, Mapping):
+        raise Malformed("cnf without a COSE_Key")
+    try:
+        return PublicKey.from_cose(dict(cose_key))
+    except KeyMaterialError as error:
+        raise Malformed("cnf holds a key that cannot be used") from error
+
+
+SeenSignatures = MutableSet[tuple[PublicKey, bytes]]
+"""Signatures that were verified before: (key, digest of the signed bytes). Only the signature is remembered:
+times, disclosures and grants are checked every time. The caller bounds it, and empties it with new lists."""
+
+
+def verify(
+    token: bytes | UnverifiedSdCwt,
+    key: PublicKey,
+    profile: Profile,
+    *,
+    now: datetime,
+    issuer: str | None = None,
+    seen: SeenSignatures | None = None,
+) -> SdCwt:
+    """Verifies an SD-CWT and its disclosures; says nothing about who shows it (see `verify_kbt`).
+
+    1. form and headers; 2. the issuer's algorithm and signature; 3. `iss` and certificate; 4. times;
+    5. type; 6. every disclosure belongs to one digest, and every digest stands once.
+
+    Args:
+        token: the bytes, or what `parse` gave under the same profile.
+        key: the issuer's key, found by the caller.
+        profile: what the token must look like.
+        now: the time of the check (aware).
+        issuer: whose key it is: `iss` must be this.
+        seen: signatures verified before.
+
+    Raises:
+        Refused: `credential.malformed`, `algorithm.not_allowed`, `signature.issuer`, `issuer.key_unknown`,
+            `credential.expired`, `code.from_future`, `disclosure.mismatch`.
+    """
+    parsed = token if isinstance(token, UnverifiedSdCwt) else parse(token, profile)
+    sign1, claims = parsed.sign1, parsed.unverified_claims
+    digest = sign1.digest
+    if seen is None or (key, digest) not in seen:
+        cose.verify(sign1, key)
+        if seen is not None:
+            seen.add((key, digest))
+    moment = seconds(now)
+    cose.check_issuer(claims.get(ISS), issuer)
+    cose.check_chain(sign1, key, claims.get(ISS), moment)
+    cose.check_times(claims, moment, skew=profile.skew)
+    disclosed = _Disclosed(parsed, profile)
+    merged = disclosed.claims(claims, ())
+    paths = disclosed.finish()
+    vct = merged.get(VCT)
+    if profile.vct is not None and vct not in profile.vct:
+        raise Malformed("another type of credential")
+    status = merged.get(STATUS)
+    return SdCwt(
+        claims=merged,
+        disclosed=paths,
+        holder_key=holder_key(claims),
+        digest=digest,
+        vct=vct if type(vct) is str else None,
+        status=None if status is None else StatusReference.from_claim(status),
+        key=key,
+    )
+
+
+# --- Presenting ---------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prepared:
+    """A key binding token that lacks its signature.
+
+    Attributes:
+        to_be_signed: the bytes that the device key signs (it hashes them itself).
+        protected: encoded protected header.
+        payload: encoded payload.
+        holder_key: the key that must sign.
+    """
+
+    to_be_signed: bytes
+    protected: bytes
+    payload: bytes
+    holder_key: PublicKey
+
+    def assemble(self, signature: bytes) -> bytes:
+        """The finished SD-KBT.
+
+        Args:
+            signature: of `to_be_signed`, raw r ‖ s or DER, as phone keystores give it.
+
+        Raises:
+            Refused: `signature.holder`: it is not by the key that the credential names.
+        """
+        from ewallet.keys import raw_signature  # noqa: PLC0415
+
+        raw = raw_signature(signature, self.holder_key.suite)
+        if not self.holder_key.verify(raw, self.to_be_signed):
+            raise Refused("signature.holder", "not signed by the key in cnf")
+        return cose.assemble(self.protected, self.payload, raw)
+
+
+def prepare(
+    credential: bytes,
+    *,
+    audience: str,
+    now: datetime,
+    cnonce: bytes | None = None,
+    disclose: Collection[Path] = (),
+) -> Prepared:
+    """Makes the key binding token of a presentation, up to its signature.
+
+    Args:
+        credential: the SD-CWT as issued, with all its disclosures (one of our own).
+        audience: for whom: `aud`.
+        now: becomes `iat`.
+        cnonce: what the verifier asked to repeat.
+        disclose: paths to disclose, as named at issuing; whatever they depend on comes along.
+
+    Raises:
+        ValueError: a path that this credential cannot disclose.
+        Malformed: the credential is none of ours, or names no holder key.
+    """
+    parsed = parse(credential, _AS_ISSUED)
+    device = holder_key(parsed.unverified_claims)
+    if device is None:
+        raise Malformed("the credential names no holder key")
+    sign1 = parsed.sign1
+    chosen = _choose(parsed, disclose)
+    shown = cose.assemble(_encoded_protected(sign1), sign1.payload, sign1.signature, _unprotected(chosen))
+    protected = _kbt_protected(device.suite.cose_alg, shown)
+    claims: dict[int | str, Any] = {AUD: audience, IAT: seconds(now)}
+    if cnonce is not None:
+        claims[CNONCE] = cnonce
+    payload = encode_cbor(claims)
+    return Prepared(
+        to_be_signed=cose.signed_bytes(protected, payload),
+        protected=protected,
+        payload=payload,
+        holder_key=device,
+    )
+
+
+_AS_ISSUED: Final = Profile(exp_required=False)
+
+
+def _encoded_protected(sign1: Sign1) -> bytes:
+    return encode_cbor(dict(sign1.protected))
+
+
+def _kbt_protected(alg: int, credential: bytes) -> bytes:
+    # Three members in order: the algorithm, the SD-CWT as it is, and type 294.
+    return b"\xa3\x01" + dumps(alg) + b"\x0d" + credential + b"\x10\x19\x01\x26"
+
+
+def _choose(parsed: UnverifiedSdCwt, disclose: Collection[Path]) -> list[bytes]:
+    if not disclose:
+        return []
+    wanted = {path if isinstance(path, tuple) else (path,) for path in disclose}
+    origin = origins(parsed)
+    for path in wanted:
+        if not any(_matches(path, found) for found in origin):
+            raise ValueError("a path that this credential cannot disclose")
+    chosen = [
+        encoded
+        for found, encoded in origin.items()
+        if any(_matches(path, found) or _matches(path[: len(found)], found) for path in wanted)
+    ]
+    return [cbor_bytes(item) for item in chosen]
+
+
+def _matches(wanted: tuple[Step, ...], found: tuple[Step, ...]) -> bool:
+    return len(wanted) == len(found) and all(
+        want == have or (want is None and type(have) is int) for want, have in zip(wanted, found, strict=True)
+    )
+
+
+def origins(parsed: UnverifiedSdCwt) -> dict[tuple[Step, ...], bytes]:
+    """Where each disclosure of a credential belongs: path -> disclosure (decoys are left out).
+
+    Raises:
+        Refused: `disclosure.mismatch`, `credential.malformed`.
+    """
+    disclosed = _Disclosed(parsed, _AS_ISSUED)
+    encoded = dict(zip(disclosed.waiting, parsed.disclosures, strict=True))
+    disclosed.claims(parsed.unverified_claims, ())
+    disclosed.finish()
+    return {
+        path if isinstance(path, tuple) else (path,): encoded[digest]
+        for path, digest in disclosed.origin.items()
+    }
+
+
+def present(
+    credential: bytes,
+    device: Signer,
+    *,
+    audience: str,
+    now: datetime,
+    cnonce: bytes | None = None,
+    disclose: Collection[Path] = (),
+) -> bytes:
+    """Makes a presentation with a device key at hand: `prepare`, sign, `assemble`."""
+    prepared = prepare(credential, audience=audience, now=now, cnonce=cnonce, disclose=disclose)
+    return prepared.assemble(device.sign(prepared.to_be_signed))
+
+
+# --- Key binding token: reading and verifying ---------------------------------------------------------------
+
+_KBT_OWN: Final = cose.Profile(typ=SD_KBT, exp_required=False)
+_KBT_OTHER: Final = cose.Profile(typ=SD_KBT, own=False, exp_required=False)
+_KBT_CLAIMS: Final = frozenset((AUD, IAT, CNONCE))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class UnverifiedKbt:
+    """A key binding token as received: form checked, nothing verified.
+
+    Attributes:
+        sign1: the token that the device key should have signed.
+        credential: the SD-CWT inside.
+        unverified_claims: `aud`, `iat`, `cnonce`.
+    """
+
+    sign1: Sign1
+    credential: UnverifiedSdCwt
+    unverified_claims: Mapping[Any, Any]
+
+    @property
+    def kid(self) -> bytes | None:
+        """Key identifier of the credential's issuer, a hint only."""
+        return self.credential.kid
+
+    @property
+    def iss(self) -> str | None:
+        """The issuer that the credential names."""
+        return self.credential.iss
+
+    @property
+    def unverified_audience(self) -> str:
+        """For whom it says it was made."""
+        return str(self.unverified_claims[AUD])
+
+    @property
+    def unverified_iat(self) -> int:
+        """When it says it was signed."""
+        return int(self.unverified_claims[IAT])
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the device signed: names this one presentation."""
+        return self.sign1.digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Presentation:
+    """Verified facts of a presentation.
+
+    Attributes:
+        credential: what the issuer certified and the holder disclosed.
+        audience: for whom it was made.
+        issued_at: when the device signed, seconds since 1970.
+        cnonce: what it repeats of the verifier's question.
+        digest: SHA-256 of the bytes that the device signed.
+    """
+
+    credential: SdCwt
+    audience: str
+    issued_at: int
+    cnonce: bytes | None
+    digest: bytes
+
+
+def parse_kbt(data: bytes, profile: Profile) -> UnverifiedKbt:
+    """Reads an SD-KBT and the SD-CWT inside; checks form and the order of times only.
+
+    Args:
+        data: the token.
+        profile: what the credential inside must look like; the token itself follows its `own`.
+
+    Raises:
+        Refused: `credential.malformed`, `algorithm.not_allowed`; `holder.binding_missing` for a bare SD-CWT;
+            `credential.expired` if it was signed at or after the end of its credential.
+    """
+    value = decode_cbor(data, limit=profile.limit, tags=_SIGN1_TAGS, own=profile.own)
+    outer = _KBT_OWN if profile.own else _KBT_OTHER
+    if type(value) is not CBORTag:
+        raise Malformed("no COSE_Sign1 tag")
+    _refuse_bare(value.value)
+    sign1 = cose.sign1_from_parts(value.value, outer, tags=_SIGN1_TAGS)
+    inner = sign1.protected.get(KCWT)
+    if type(inner) is not CBORTag:
+        raise Malformed("kcwt is missing or has no tag")
+    credential = _from_parts(inner.value, profile)
+    claims = decode_cbor(sign1.payload, limit=profile.limit, own=profile.own)
+    if type(claims) is not dict:
+        raise Malformed("the claims are no map")
+    _check_kbt_claims(claims, outer)
+    _check_order(claims, credential.unverified_claims)
+    return UnverifiedKbt(sign1=sign1, credential=credential, unverified_claims=claims)
+
+
+def _refuse_bare(parts: Any) -> None:
+    """A credential without key binding is told apart from a broken one: the advice differs."""
+    if type(parts) is tuple and len(parts) == 4 and type(parts[0]) is bytes and len(parts[0]) <= 256:
+        try:
+            header = decode_cbor(parts[0])
+        except Malformed:
+            return
+        if isinstance(header, dict) and header.get(cose.TYP) == SD_CWT:
+            raise Refused("holder.binding_missing", "an SD-CWT without key binding")
+
+
+def _check_kbt_claims(claims: Mapping[Any, Any], outer: cose.Profile) -> None:
+    cose.check_claim_form(claims, outer)
+    if ISS in claims or cose.SUB in claims:
+        raise Malformed("a key binding token names no issuer and no subject")
+    if type(claims.get(AUD)) is not str:
+        raise Malformed("aud is missing or no text")
+    # The draft allows `cti` in its place; without a time there is no freshness, so we do not.
+    if IAT not in claims:
+        raise Malformed("iat is missing")
+    if type(claims.get(CNONCE, b"")) is not bytes:
+        raise Malformed("cnonce is no byte string")
+    if outer.own and not _KBT_CLAIMS.issuperset(claims):
+        raise Malformed("a claim that does not belong into a key binding token")
+
+
+def _check_order(kbt: Mapping[Any, Any], credential: Mapping[Any, Any]) -> None:
+    """A key binding token lies within its credential (draft, "Verifier Validation", step 7)."""
+    iat, nbf, exp = kbt[IAT], kbt.get(NBF), kbt.get(EXP)
+    begins = max(credential.get(IAT, 0), credential.get(NBF, 0))
+    ends = credential.get(EXP)
+    if nbf is not None and (nbf > iat or nbf < credential.get(NBF, 0)):
+        raise Malformed("nbf of the key binding out of order")
+    if iat < begins:
+        raise Malformed("signed before its credential")
+    if ends is None:
+        return
+    if iat >= ends or (nbf is not None and nbf >= ends):
+        raise Refused("credential.expired", "signed at or after the end of its credential")
+    if exp is not None and exp > ends:
+        raise Malformed("it outlasts its credential")
+
+
+def check_presentation(
+    presented: UnverifiedKbt,
+    *,
+    now: datetime,
+    audience: str | Collection[str],
+    cnonce: bytes | None = None,
+    max_age: int = 30,
+    max_ahead: int = 10,
+) -> None:
+    """What can be told of a presentation without any key: audience, answer, time.
+
+    Args:
+        presented: what `parse_kbt` gave.
+        now: the time of the check (aware).
+        audience: whom it must address: one name, or several that all mean this verifier.
+        cnonce: what it must repeat; None: it must repeat nothing.
+        max_age: most seconds since the device signed.
+        max_ahead: most seconds that the device's clock may be ahead.
+
+    Raises:
+        Refused: `code.audience`, `code.challenge`, `code.expired`, `code.from_future`.
+    """
+    claims = presented.unverified_claims
+    addressed = claims[AUD]
+    if addressed != audience and (isinstance(audience, str) or addressed not in audience):
+        raise Refused("code.audience", "made for somebody else")
+    if claims.get(CNONCE) != cnonce:
+        raise Refused("code.challenge", "it does not answer the question that was asked")
+    moment = seconds(now)
+    age = moment - claims[IAT]
+    exp = claims.get(EXP)
+    if age > max_age or (exp is not None and moment >= exp):
+        raise Refused("code.expired", "signed too long ago")
+    if age < -max_ahead:
+        raise Refused("code.from_future", "signed in the future")
+
+
+def verify_kbt(
+    token: bytes | UnverifiedKbt,
+    key: PublicKey,
+    profile: Profile,
+    *,
+    now: datetime,
+    audience: str | Collection[str],
+    cnonce: bytes | None = None,
+    max_age: int = 30,
+    max_ahead: int = 10,
+    issuer: str | None = None,
+    seen: SeenSignatures | None = None,
+) -> Presentation:
+    """Verifies a presentation: the draft's "SD-KBT and SD-CWT Verifier Validation", all steps.
+
+    1. form of both tokens, order of their times; 2. audience, answer, window; 3. the credential (`verify`);
+    4. the device's algorithm and signature, by the key in `cnf`.
+
+    Args:
+        token: the bytes, or what `parse_kbt` gave under the same profile.
+        key: the issuer's key, found by the caller.
+        profile: what the credential must look like.
+        now: the time of the check (aware).
+        audience: whom it must address: one name, or several that all mean this verifier.
+        cnonce: what it must repeat; None: it must repeat nothing.
+        max_age: most seconds since the device signed.
+        max_ahead: most seconds that the device's clock may be ahead.
+        issuer: whose key it is: `iss` must be this.
+        seen: issuer signatures verified before.
+
+    Raises:
+        Refused: as `check_presentation` and `verify`; `holder.binding_missing`; `signature.holder`.
+    """
+    parsed = token if isinstance(token, UnverifiedKbt) else parse_kbt(token, profile)
+    check_presentation(
+        parsed, now=now, audience=audience, cnonce=cnonce, max_age=max_age, max_ahead=max_ahead
+    )
+    credential = verify(parsed.credential, key, profile, now=now, issuer=issuer, seen=seen)
+    if credential.holder_key is None:
+        raise Refused("holder.binding_missing", "the credential names no holder key")
+    cose.verify(parsed.sign1, credential.holder_key, reason="signature.holder")
+    claims = parsed.unverified_claims
+    return Presentation(
+        credential=credential,
+        audience=claims[AUD],
+        issued_at=int(claims[IAT]),
+        cnonce=claims.get(CNONCE),
+        digest=parsed.sign1.digest,
+    )
