@@ -1,0 +1,189 @@
+"""SM2 and SM3 of the system's OpenSSL (libcrypto >= 3.0), by `ctypes`.
+
+`cryptography` carries an OpenSSL of its own that has no SM2, so the system's one is bound: found, probed and
+made to answer a known question at first use. Only what has been checked here reaches it: points on the curve
+in their uncompressed form, signatures of the right size with r and s in range. Calls release Python's lock.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ctypes.util
+import os
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+
+from ewallet.errors import KeyMaterialError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NAMES: Final = ("libcrypto.so.3", "libcrypto.so.4", "libcrypto.3.dylib")
+_LEAST: Final = 0x30000000
+_VOID, _INT, _SIZE, _BYTES = ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t, ctypes.c_char_p
+
+# name, result, arguments
+_FUNCTIONS: Final[tuple[tuple[str, Any, tuple[Any, ...]], ...]] = (
+    ("EVP_MD_fetch", _VOID, (_VOID, _BYTES, _BYTES)),
+    ("EVP_Digest", _INT, (_BYTES, _SIZE, _VOID, _VOID, _VOID, _VOID)),
+    ("EVP_MD_CTX_new", _VOID, ()),
+    ("EVP_MD_CTX_free", None, (_VOID,)),
+    ("EVP_DigestVerifyInit_ex", _INT, (_VOID, _VOID, _BYTES, _VOID, _BYTES, _VOID, _VOID)),
+    ("EVP_DigestVerify", _INT, (_VOID, _BYTES, _SIZE, _BYTES, _SIZE)),
+    ("EVP_DigestSignInit_ex", _INT, (_VOID, _VOID, _BYTES, _VOID, _BYTES, _VOID, _VOID)),
+    ("EVP_DigestSign", _INT, (_VOID, _VOID, _VOID, _BYTES, _SIZE)),
+    ("EVP_PKEY_CTX_set1_id", _INT, (_VOID, _BYTES, _INT)),
+    ("EVP_PKEY_free", None, (_VOID,)),
+    ("d2i_PUBKEY", _VOID, (_VOID, _VOID, ctypes.c_long)),
+    ("d2i_AutoPrivateKey", _VOID, (_VOID, _VOID, ctypes.c_long)),
+    ("ERR_clear_error", None, ()),
+)
+
+
+class _Key:
+    """An EVP_PKEY that frees itself. The library counts references, so threads may share it."""
+
+    __slots__ = ("_free", "handle")
+
+    def __init__(self, handle: int, free: Any) -> None:
+        self.handle, self._free = handle, free
+
+    def __del__(self) -> None:
+        self._free(self.handle)
+
+
+class Libcrypto:
+    """The few functions that SM2 needs; every context belongs to one call."""
+
+    def __init__(self, library: ctypes.CDLL) -> None:
+        """Binds the functions.
+
+        Raises:
+            AttributeError: a function is missing: older than 3.0.
+        """
+        version = library.OpenSSL_version_num
+        version.restype, version.argtypes = ctypes.c_ulong, ()
+        self.version: int = version()
+        for name, result, arguments in _FUNCTIONS:
+            function = getattr(library, name)
+            function.restype, function.argtypes = result, arguments
+        self._lib = library
+        self._sm3_method = library.EVP_MD_fetch(None, b"SM3", None)
+
+    @property
+    def usable(self) -> bool:
+        """New enough, and it has SM3."""
+        return self.version >= _LEAST and bool(self._sm3_method)
+
+    def sm3(self, data: bytes) -> bytes:
+        """The SM3 digest.
+
+        Raises:
+            KeyMaterialError: the library has none.
+        """
+        out = ctypes.create_string_buffer(32)
+        if self._lib.EVP_Digest(data, len(data), out, None, self._sm3_method, None) != 1:
+            raise self._failure("SM3")
+        return out.raw
+
+    def public_key(self, spki: bytes) -> _Key:
+        """A key of a SubjectPublicKeyInfo that the caller has checked.
+
+        Raises:
+            KeyMaterialError: the library does not take it: it has no SM2.
+        """
+        return self._key(self._lib.d2i_PUBKEY, spki)
+
+    def private_key(self, pkcs8: bytes) -> _Key:
+        """A key of a PrivateKeyInfo that the caller has checked.
+
+        Raises:
+            KeyMaterialError: the library does not take it: it has no SM2.
+        """
+        return self._key(self._lib.d2i_AutoPrivateKey, pkcs8)
+
+    def verify(self, key: _Key, signature: bytes, message: bytes, identifier: bytes) -> bool:
+        """Verifies a DER signature over a message, SM2 with SM3 under this identifier."""
+        library = self._lib
+        context = library.EVP_MD_CTX_new()
+        inner = _VOID()
+        try:
+            # Up to 3.0 the identifier is lost when it is set before the digest is known: so after it.
+            right = (
+                library.EVP_DigestVerifyInit_ex(
+                    context, ctypes.byref(inner), b"SM3", None, None, key.handle, None
+                )
+                == 1
+                and library.EVP_PKEY_CTX_set1_id(inner, identifier, len(identifier)) == 1
+                and library.EVP_DigestVerify(context, signature, len(signature), message, len(message)) == 1
+            )
+        finally:
+            library.EVP_MD_CTX_free(context)
+        if not right:
+            library.ERR_clear_error()
+        return right
+
+    def sign(self, key: _Key, message: bytes, identifier: bytes) -> bytes:
+        """Signs a message, SM2 with SM3 under this identifier; the signature is DER.
+
+        Raises:
+            KeyMaterialError: the library failed.
+        """
+        library = self._lib
+        context = library.EVP_MD_CTX_new()
+        inner, out = _VOID(), ctypes.create_string_buffer(80)
+        size = _SIZE(len(out))
+        try:
+            right = (
+                library.EVP_DigestSignInit_ex(
+                    context, ctypes.byref(inner), b"SM3", None, None, key.handle, None
+                )
+                == 1
+                and library.EVP_PKEY_CTX_set1_id(inner, identifier, len(identifier)) == 1
+                and library.EVP_DigestSign(context, out, ctypes.byref(size), message, len(message)) == 1
+            )
+        finally:
+            library.EVP_MD_CTX_free(context)
+        if not right:
+            raise self._failure("signing with SM2")
+        return out.raw[: size.value]
+
+    def _key(self, decode: Any, data: bytes) -> _Key:
+        buffer = ctypes.create_string_buffer(data, len(data))
+        position = _VOID(ctypes.addressof(buffer))
+        handle = decode(None, ctypes.byref(position), len(data))
+        if not handle:
+            raise self._failure("an SM2 key")
+        return _Key(handle, self._lib.EVP_PKEY_free)
+
+    def _failure(self, what: str) -> KeyMaterialError:
+        self._lib.ERR_clear_error()
+        return KeyMaterialError(f"the system's libcrypto refused: {what}")
+
+
+def _candidates() -> Iterator[str]:
+    named = os.environ.get("EWALLET_LIBCRYPTO")
+    if named:
+        yield named
+        return
+    yield from _NAMES
+    found = ctypes.util.find_library("crypto")
+    if found:
+        yield found
+
+
+@cache
+def libcrypto() -> Libcrypto:
+    """The first usable libcrypto of this machine; `EWALLET_LIBCRYPTO` names another one.
+
+    Raises:
+        KeyMaterialError: there is none of version 3.0 or newer with SM3.
+    """
+    for name in _candidates():
+        try:
+            found = Libcrypto(ctypes.CDLL(name))
+        except (OSError, AttributeError):
+            continue
+        if found.usable:
+            return found
+    raise KeyMaterialError("no libcrypto of OpenSSL 3.0 or newer with SM3 on this machine")
