@@ -15,6 +15,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 from ewallet.errors import Malformed
+from ewallet.trust.times import time_seconds
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -225,8 +226,8 @@ def rule_from_json(data: Mapping[str, Any]) -> Rule:
                 for item in data["field_map"]
             ),
             scenes=frozenset(_text(item) for item in data["scenes"]),
-            start=int(data["valid"]["from"]),
-            until=int(data["valid"]["until"]),
+            start=time_seconds(data["valid"]["from"]),
+            until=time_seconds(data["valid"]["until"]),
         )
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise Malformed("not a recognition rule") from error
