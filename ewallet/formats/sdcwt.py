@@ -23,7 +23,7 @@ from ewallet.formats import cose
 from ewallet.formats.cose import AUD, CNF, EXP, IAT, ISS, NBF, Sign1
 from ewallet.formats.disclosure import SALT_SIZE, Branch, Path, Step, salts, tree
 from ewallet.formats.statuslist import StatusReference
-from ewallet.keys import SUITES, PublicKey
+from ewallet.keys import SUITES, PublicKey, raw_signature
 from ewallet.moments import seconds
 from ewallet.wire import REDACTED_KEYS, cbor_bytes, decode_cbor, encode_cbor
 
@@ -520,8 +520,6 @@ class Prepared:
         Raises:
             Refused: `signature.holder`: it is not by the key that the credential names.
         """
-        from ewallet.keys import raw_signature  # noqa: PLC0415
-
         raw = raw_signature(signature, self.holder_key.suite)
         if not self.holder_key.verify(raw, self.to_be_signed):
             raise Refused("signature.holder", "not signed by the key in cnf")

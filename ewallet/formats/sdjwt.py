@@ -25,7 +25,7 @@ from ewallet.formats.cose import check_issuer
 from ewallet.formats.disclosure import Branch, Path, Step, tree
 from ewallet.formats.jose import Jws, ascii_bytes, encode_json, segment
 from ewallet.formats.statuslist import StatusReference
-from ewallet.keys import SUITES, PublicKey
+from ewallet.keys import SUITES, PublicKey, raw_signature
 from ewallet.moments import seconds
 from ewallet.wire import b64u_decode, b64u_encode, decode_json
 
@@ -637,8 +637,6 @@ class Prepared:
         Raises:
             Refused: `signature.holder`: it is not by the key that the credential names.
         """
-        from ewallet.keys import raw_signature  # noqa: PLC0415
-
         raw = raw_signature(signature, self.holder_key.suite)
         if not self.holder_key.verify(raw, self.to_be_signed):
             raise Refused("signature.holder", "not signed by the key in cnf")
