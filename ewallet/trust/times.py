@@ -29,9 +29,9 @@ def time_seconds(text: object, what: str = "time") -> int:
     >>> time_seconds("1970-01-02T00:00:00Z")
     86400
     """
+    if type(text) is not str or len(text) != 20:
+        raise Malformed(f"{what} is not a UTC time")
     try:
-        if type(text) is not str or len(text) != 20:
-            raise ValueError
         return seconds(datetime.strptime(text, _FORM).replace(tzinfo=UTC))
     except ValueError as error:
         raise Malformed(f"{what} is not a UTC time") from error

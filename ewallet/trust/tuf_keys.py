@@ -43,7 +43,7 @@ ONLINE: Final = "online"
 KEY_TYPE: Final = "ewallet"
 
 
-class SuiteKey(Key):  # type: ignore[misc]
+class SuiteKey(Key):
     """A TUF key of a suite that TUF does not know: `{"keytype": "ewallet", "scheme": <suite>}`."""
 
     @classmethod
@@ -117,7 +117,7 @@ def is_own_id(key: Key) -> bool:
     return bool(key.keyid == key_id(key.keytype, key.scheme, key.keyval))
 
 
-class TufSigner(TufSignerBase):  # type: ignore[misc]
+class TufSigner(TufSignerBase):
     """Lets any of our signers (file, PKCS#11, SM2, hybrid) sign TUF metadata."""
 
     def __init__(self, signer: Signer, *, owner: str) -> None:
