@@ -139,14 +139,10 @@ def read_public_der(data: bytes) -> tuple[Suite, bytes]:
 
 
 def private_der(suite: Suite, secret: bytes, raw: bytes) -> bytes:
-    """A PKCS#8 PrivateKeyInfo, not encrypted."""
+    """A PKCS#8 PrivateKeyInfo, not encrypted; without the public key if `raw` is empty."""
     if suite.curve:
-        inner = der.item(
-            der.SEQUENCE,
-            der.integer(1),
-            der.item(der.OCTET_STRING, secret),
-            der.item(0xA1, der.bit_string(b"\x04" + raw)),
-        )
+        public = der.item(0xA1, der.bit_string(b"\x04" + raw)) if raw else b""
+        inner = der.item(der.SEQUENCE, der.integer(1), der.item(der.OCTET_STRING, secret), public)
     elif suite is MLDSA65:
         inner = der.item(0x80, secret)  # RFC 9881: the seed
     else:

@@ -36,6 +36,7 @@ _FUNCTIONS: Final[tuple[tuple[str, Any, tuple[Any, ...]], ...]] = (
     ("EVP_PKEY_free", None, (_VOID,)),
     ("d2i_PUBKEY", _VOID, (_VOID, _VOID, ctypes.c_long)),
     ("d2i_AutoPrivateKey", _VOID, (_VOID, _VOID, ctypes.c_long)),
+    ("i2d_PUBKEY", _INT, (_VOID, _VOID)),
     ("ERR_clear_error", None, ()),
 )
 
@@ -102,6 +103,19 @@ class Libcrypto:
         """
         return self._key(self._lib.d2i_AutoPrivateKey, pkcs8)
 
+    def public_of(self, key: _Key) -> bytes:
+        """The SubjectPublicKeyInfo of a private key.
+
+        Raises:
+            KeyMaterialError: the library failed.
+        """
+        out = ctypes.create_string_buffer(256)
+        position = _VOID(ctypes.addressof(out))
+        size = self._lib.i2d_PUBKEY(key.handle, ctypes.byref(position))
+        if not 0 < size <= len(out):
+            raise self._failure("a public key")
+        return out.raw[:size]
+
     def verify(self, key: _Key, signature: bytes, message: bytes, identifier: bytes) -> bool:
         """Verifies a DER signature over a message, SM2 with SM3 under this identifier."""
         library = self._lib
@@ -109,7 +123,7 @@ class Libcrypto:
         inner = _VOID()
         try:
             # Up to 3.0 the identifier is lost when it is set before the digest is known: so after it.
-            right = (
+            right: bool = (
                 library.EVP_DigestVerifyInit_ex(
                     context, ctypes.byref(inner), b"SM3", None, None, key.handle, None
                 )
