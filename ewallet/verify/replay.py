@@ -33,8 +33,8 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-KEEP: Final = 120
-"""Seconds that a guard answers for: the widest window of a scene (60 s) and as much again for skew."""
+KEEP: Final = 360
+"""Seconds that a guard answers for: the widest window that a scene may have (300 s), and skew."""
 AHEAD: Final = 10
 """Seconds that an accepted code may lie in the future: after a start, what lies before may have been seen."""
 CAPACITY: Final = 1_000_000
@@ -125,6 +125,11 @@ class ReplayGuard(Protocol):
         """Whether it survives a restart; scenes limited by entry or day need that."""
         ...
 
+    @property
+    def level(self) -> str:
+        """`memory`, `file` or `shared`: what a scene's `guard` asks for."""
+        ...
+
     def spend(self, spendings: Sequence[Spending], *, now: datetime) -> None:
         """Spends all of `spendings` or nothing.
 
@@ -169,6 +174,7 @@ class MemoryGuard:
     """
 
     durable: Final = False
+    level: Final = "memory"
 
     def __init__(
         self, *, started: datetime, keep: int = KEEP, ahead: int = AHEAD, capacity: int = CAPACITY
@@ -246,6 +252,7 @@ class FileGuard:
     """
 
     durable: Final = True
+    level: Final = "file"
 
     def __init__(self, path: Path, *, keep: int = KEEP, timeout: float = 5.0) -> None:
         self._keep = keep

@@ -71,6 +71,7 @@ class RedisGuard:
     """
 
     durable: Final = True
+    level: Final = "shared"
 
     def __init__(self, client: Any, *, name: str, keep: int = KEEP, ahead: int = AHEAD) -> None:
         self._client = client

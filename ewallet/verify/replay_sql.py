@@ -53,6 +53,7 @@ class SqlGuard:
     """
 
     durable: Final = True
+    level: Final = "shared"
 
     def __init__(self, engine: Engine, *, keep: int = KEEP) -> None:
         self._engine = engine

@@ -102,7 +102,7 @@ def test_memory_is_bounded_and_forgets():
     guard.spend([code(b"a", 0)], now=T0)
     guard.spend([code(b"b", 0)], now=T0)
     assert reason_of(guard, [code(b"c", 0)], T0) == "replay.unavailable"
-    guard.spend([code(b"c", 300)], now=T0 + timedelta(seconds=300))
+    guard.spend([code(b"c", 600)], now=T0 + timedelta(seconds=600))
     assert len(guard) == 1
 
 
