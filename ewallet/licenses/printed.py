@@ -158,7 +158,6 @@ def seal_copy(
         status: the sheet's own status entry.
         issued_at: seconds since 1970.
     """
-
     ends_at = license_.ends_at
     seal = Seal(
         iss=license_.authority,
