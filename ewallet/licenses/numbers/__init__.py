@@ -36,3 +36,18 @@ VALIDATORS: Final[dict[str, Callable[[str], str]]] = {
 
 PERSONAL: Final = frozenset({"resident_id", "disability_card"})
 """Rules of numbers that contain a person's number: never part of an identifier."""
+
+
+def _born_on(number: str) -> str:
+    return resident_id.born_on(number).isoformat()
+
+
+PARTS: Final[dict[str, dict[str, Callable[[str], str]]]] = {
+    "resident_id": {"born_on": _born_on, "sex": resident_id.sex},
+    "disability_card": {
+        "resident_id": disability_card.resident,
+        "category": disability_card.category,
+        "grade": disability_card.grade,
+    },
+}
+"""What a number says about its holder, by rule: other fields of one record must agree with it."""
