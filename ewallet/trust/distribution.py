@@ -25,7 +25,6 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 from urllib.parse import quote
 
 from ewallet.errors import Malformed, TrustError
-from ewallet.moments import seconds
 from ewallet.trust.sources import open_source
 from ewallet.trust.trust import Trust
 from ewallet.wire import decode_json
@@ -255,7 +254,7 @@ class TrustStore:
         if len(data) > MAX_STATE:
             raise TrustError("trust.invalid", "the lists are larger than any genuine ones")
         timestamp = (spare / "metadata" / "timestamp.json").read_bytes()
-        head = {
+        head: dict[str, Any] = {
             "format": 1,
             "sequence": self._sequence + 1,
             "image": sha256(data).hexdigest(),

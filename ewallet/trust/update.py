@@ -138,7 +138,7 @@ class Update:
             raise TrustError("trust.invalid", "the timestamp carries no signed time")
         if signed_at > seconds(self._now) + AHEAD:
             raise TrustError("clock.unsure", "signed more than 24 hours ahead of this clock")
-        before = self._load_before("timestamp", Timestamp)
+        before = self._load_before("timestamp")
         if before is not None and before.version < timestamp.version:
             earlier = before.unrecognized_fields.get(BEACON)
             if type(earlier) is int and earlier > signed_at and not self._online_keys_changed():
@@ -153,12 +153,12 @@ class Update:
         place = self._before / "metadata" / f"{quote(role, '')}.json"
         return place.read_bytes() if place.is_file() else None
 
-    def _load_before(self, role: str, kind: type[Any]) -> Any:
+    def _load_before(self, role: str) -> Any:
         data = self._read_before(role)
-        return None if data is None else Metadata[kind].from_bytes(data).signed
+        return None if data is None else Metadata.from_bytes(data).signed
 
     def _online_keys_changed(self) -> bool:
-        before = self._load_before("root", Root)
+        before = self._load_before("root")
         after = Metadata[Root].from_bytes((self._slot / "metadata" / "root.json").read_bytes()).signed
         return bool(before.roles["timestamp"].keyids != after.roles["timestamp"].keyids)
 
@@ -166,13 +166,13 @@ class Update:
         self._compare_timestamp(root, timestamp)
         if self._online_keys_changed_since_before():
             return  # after new online keys, versions may start anew (fast-forward recovery)
-        old_timestamp = self._load_before("timestamp", Timestamp)
+        old_timestamp = self._load_before("timestamp")
         if old_timestamp is None:
             return
         old, new = old_timestamp.snapshot_meta, timestamp.snapshot_meta
         if old.version == new.version and old.hashes != new.hashes:
             self._contradiction("timestamp", "two snapshots of one version")
-        old_snapshot = self._load_before("snapshot", Snapshot)
+        old_snapshot = self._load_before("snapshot")
         for name, meta in snapshot.meta.items():
             before = old_snapshot.meta.get(name)
             if before is not None and before.version == meta.version and before.hashes != meta.hashes:
@@ -217,8 +217,10 @@ class Update:
             return stream.read()
 
     def _role(self, updater: Updater, name: str) -> RoleFiles:
-        """A delegated role. What its own signers did wrong is its own fault; what came wrong over the way
-        (bytes that are not what the snapshot names) refuses the whole.
+        """A delegated role, or why it gives nothing.
+
+        What its own signers did wrong is its own fault; bytes that are not what the snapshot names came
+        wrong over the way, and refuse the whole.
         """
         try:
             updater.get_targetinfo(f"{name}/hot.json" if name.endswith("-hot") else f"{name}/any.json")
@@ -231,8 +233,12 @@ class Update:
         trusted = updater._trusted_set  # noqa: SLF001 -- as in `run`
         delegated = trusted[name]
         assert isinstance(delegated, Targets)
-        role = trusted.targets.get_delegated_role(name)
+        assert trusted.targets.delegations is not None
+        assert trusted.targets.delegations.roles is not None
+        role = trusted.targets.delegations.roles[name]
         problem = next(path_problems(name, delegated, role), None)
+        if problem is None and any(info.length > MAX_FILE for info in delegated.targets.values()):
+            problem = "a file that is longer than any genuine one"
         if problem is not None:
             return RoleFiles(version=delegated.version, fault="trust.invalid", detail=problem)
         return RoleFiles(
