@@ -87,7 +87,7 @@ class StatusMirror:
         if self._opener is None:
 
             class NoRedirect(urllib.request.HTTPRedirectHandler):
-                def redirect_request(self, *_: object) -> None:  # type: ignore[override]  # the base takes six
+                def redirect_request(self, *_: object) -> None:
                     return None
 
             self._opener = urllib.request.build_opener(NoRedirect)

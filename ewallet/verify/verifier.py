@@ -69,6 +69,8 @@ SKEW: Final = 60
 
 _T = TypeVar("_T")
 
+_GUARDS: Final = ("memory", "file", "shared")
+
 _STATIC_KINDS: Final = {text.PAPER: Kind.PAPER, text.DISPLAY: Kind.DISPLAY, text.SEAL: Kind.SEAL}
 
 _NAMES: Final = {
@@ -154,7 +156,7 @@ class Verifier:
         proofs: register statements by digest of the signed bytes, for keys that were compromised.
 
     Raises:
-        ValueError: the scene needs a guard that outlives the process, and this one does not.
+        ValueError: the scene needs a guard that outlives the process, or that gates share.
     """
 
     def __init__(
@@ -166,8 +168,8 @@ class Verifier:
         replay: ReplayGuard,
         proofs: Mapping[bytes, Sequence[bytes]] | None = None,
     ) -> None:
-        if policy.scene.guard != "memory" and not replay.durable:
-            raise ValueError(f"the scene {policy.scene.id} needs a guard that outlives the process")
+        if _GUARDS.index(replay.level) < _GUARDS.index(policy.scene.guard):
+            raise ValueError(f"the scene {policy.scene.id} needs a {policy.scene.guard} guard")
         self._trust = trust
         self._policy = policy
         self._replay = replay
@@ -234,7 +236,7 @@ class Verifier:
             elif prefix == text.LICENSE:
                 self._presentation(walk, data, answering)
             elif prefix in _STATIC_KINDS:
-                self._static(walk, prefix, data)
+                self._static(walk, prefix, scanned)
             else:
                 raise Refused("code.unreadable", "a question, not an answer")
 
@@ -247,15 +249,14 @@ class Verifier:
         else:
             self._presentation(walk, data, answering)
 
-    def _static(self, walk: _Walk, prefix: str, data: bytes) -> None:
+    def _static(self, walk: _Walk, prefix: str, scanned: str) -> None:
         walk.kind = _STATIC_KINDS[prefix]
-        scene = self._policy.scene
         if prefix == text.SEAL:
-            self._seal(walk, data)
+            self._seal(walk, scanned)
         elif prefix == text.PAPER:
-            self._paper(walk, data, allowed="paper" in scene.forms)
+            self._paper(walk, scanned)
         else:
-            self._display(walk, data, allowed="display" in scene.forms)
+            self._display(walk, scanned)
 
     # --- identity codes -------------------------------------------------------------------------------------
 
@@ -441,10 +442,10 @@ class Verifier:
         )
         self._license(walk, listed, read_json(verified), present=False, signed_at=None)
 
-    def _seal(self, walk: _Walk, data: bytes) -> None:
+    def _seal(self, walk: _Walk, scanned: str) -> None:
         from ewallet.licenses import seal as seals  # noqa: PLC0415 (a gate that reads codes only needs none)
 
-        sealed = seals.parse_seal_bytes(data)  # 1
+        sealed = seals.parse_seal(scanned)  # 1
         walk.enter(2)
         if self._policy.scene.presence:
             raise Refused("code.static", "a seal proves content, never presence")
@@ -559,9 +560,7 @@ class Verifier:
 
     def _spend(self, walk: _Walk, spending: list[Spending], answering: Challenge | Request | None) -> None:
         if answering is not None:
-            spending.append(
-                challenge_spending(answering.digest, iat=answering.issued_at, exp=answering.ends_at)
-            )
+            spending.append(challenge_spending(answering.digest, iat=answering.iat, exp=answering.exp))
         self._replay.spend(spending, now=walk.now)
 
 
@@ -622,7 +621,7 @@ def _cnonce(answering: Challenge | Request | None, now: datetime) -> bytes | Non
     """
     if answering is None:
         return None
-    if seconds(now) >= answering.ends_at:
+    if seconds(now) >= answering.exp:
         raise Refused("code.challenge", "the question has expired")
     return answering.digest
 
