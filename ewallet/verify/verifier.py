@@ -52,6 +52,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ewallet.code.challenge import Challenge
+    from ewallet.formats.cose import UnverifiedCwt
     from ewallet.trust.entries import ListedKey
     from ewallet.trust.trust import Trust
     from ewallet.verify.claims import LicenseClaims
@@ -319,6 +320,69 @@ class Verifier:
         elif scene.hot_required:
             raise Refused("trust.stale", "the scene needs a fresh hot list")
 
+    # --- static codes ---------------------------------------------------------------------------------------
+
+    def _paper(self, walk: _Walk, scanned: str) -> None:
+        from ewallet.code import paper  # noqa: PLC0415 (rare)
+
+        scene, now = self._policy.scene, walk.now
+        parsed = paper.parse_paper(scanned)  # 1
+        walk.enter(2)
+        if "paper" not in scene.forms:
+            raise Refused("code.static", "paper is not taken here")
+        if scene.challenge:
+            raise Refused("code.challenge", "paper cannot answer a question")
+        listed, facts = self._static_signature(
+            walk, parsed, lambda each: paper.verify_paper(parsed, each.key, issuer=each.entity.uri, now=now)
+        )
+        self._decide(walk, listed, signed_at=facts.issued_at, digest=facts.digest)
+        subject = Party(id=facts.id, kind=facts.kind, attributes={"masked_name": facts.name})
+        walk.facts = Facts(kind=Kind.PAPER, subject=subject, scene=scene.id, assurance=paper.ASSURANCE)
+        walk.note("assurance.low")
+        walk.note("compare.person")
+        walk.enter(10)
+        if self._lists.value(facts.status, listed.entity, now, max_age=scene.status_max_age) != _VALID:
+            raise Refused("pass.revoked", "by the status list")
+        walk.enter(11)
+        paper.check_paper_scene(facts, scene)
+
+    def _display(self, walk: _Walk, scanned: str) -> None:
+        from ewallet.code import display  # noqa: PLC0415 (rare)
+
+        scene, now = self._policy.scene, walk.now
+        parsed = display.parse_display(scanned)  # 1
+        walk.enter(2)
+        if "display" not in scene.forms:
+            raise Refused("code.static", "a display code is no presentation")
+        listed, facts = self._static_signature(
+            walk,
+            parsed,
+            lambda each: display.verify_display(parsed, each.key, issuer=each.entity.uri, now=now),
+        )
+        self._decide(walk, listed, signed_at=facts.issued_at, digest=facts.digest)
+        public = {"enterprise_name": facts.name, "uscc": facts.uscc}
+        subject = Party(id=facts.uscc, kind="enterprise", attributes=public)
+        walk.facts = Facts(kind=Kind.DISPLAY, subject=subject, scene=scene.id)
+        walk.note("presence.not_checked")
+        walk.enter(10)
+        value = self._lists.value(facts.status, listed.entity, now, max_age=scene.status_max_age)
+        if value != _VALID:
+            raise Refused(_LICENSE_STATUS[value], "by the status list")
+        walk.enter(11)
+
+    def _static_signature(
+        self, walk: _Walk, parsed: UnverifiedCwt, check: Callable[[ListedKey], _T]
+    ) -> tuple[ListedKey, _T]:
+        """Steps 4 to 6 for a static code; ends at the beginning of step 7."""
+        walk.enter(4)
+        self._lists_usable(walk)
+        walk.enter(5)
+        candidates = self._trust.require(Service.CODES, kid=parsed.kid, iss=parsed.iss or "", now=walk.now)
+        walk.enter(6)
+        found = self._by_key(candidates, check)
+        walk.enter(7)
+        return found
+
     # --- licenses -------------------------------------------------------------------------------------------
 
     def _sd_jwt(self, walk: _Walk, token: str, answering: Challenge | Request | None) -> None:
@@ -566,6 +630,7 @@ class Verifier:
 
 # --- what the steps look at ---------------------------------------------------------------------------------
 
+_VALID: Final = statuslist.VALID
 _STATUS_WORDS: Final = {
     statuslist.INVALID: "revoked",
     statuslist.SUSPENDED: "suspended",
