@@ -1,0 +1,179 @@
+"""The PKCS#11 signer on a real SoftHSM2 token, made for this run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from ewallet.errors import MissingExtra, SignerError
+
+try:
+    import pkcs11
+    from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
+    from pkcs11.util.ec import encode_named_curve_parameters
+
+    from ewallet.keys.pkcs11 import KeyUri, Pkcs11Signer, _library
+except (ImportError, MissingExtra):
+    pkcs11 = None
+
+PIN = "271828"
+MODULES = (
+    "/usr/lib/softhsm/libsofthsm2.so",
+    "/usr/lib/x86_64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/lib/aarch64-linux-gnu/softhsm/libsofthsm2.so",
+    "/usr/local/lib/softhsm/libsofthsm2.so",
+    "/opt/homebrew/lib/softhsm/libsofthsm2.so",
+)
+
+
+def missing(what):
+    if os.environ.get("CI") == "true":
+        pytest.fail(f"{what} is missing: in CI the token test must run")
+    pytest.skip(f"notice: {what} is missing; the signer on a token was not tested")
+
+
+@pytest.fixture(scope="module")
+def module():
+    found = next((path for path in MODULES if Path(path).exists()), None)
+    return found or missing("SoftHSM2 (Debian package softhsm2)")
+
+
+@pytest.fixture(scope="module")
+def token(module, tmp_path_factory):
+    """A fresh token with keys of both suites, one P-384 key, and a pair whose halves do not match."""
+    if pkcs11 is None:
+        missing("python-pkcs11")
+    home = tmp_path_factory.mktemp("softhsm")
+    (home / "tokens").mkdir()
+    (home / "softhsm2.conf").write_text(
+        f"directories.tokendir = {home / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
+    )
+    # The library reads the variable when it is loaded; no other test loads it.
+    os.environ["SOFTHSM2_CONF"] = str(home / "softhsm2.conf")
+    subprocess.run(
+        ["softhsm2-util", "--init-token", "--free", "--label", "issuing", "--pin", PIN, "--so-pin", "314159"],
+        check=True,
+        capture_output=True,
+    )
+    ed25519 = bytes.fromhex("06032b6570")
+    curves = (
+        ("licenses", b"\x01", KeyType.EC, encode_named_curve_parameters("secp256r1"), {}),
+        (
+            "codes",
+            b"\x02",
+            KeyType.EC_EDWARDS,
+            ed25519,
+            {"mechanism": Mechanism.EC_EDWARDS_KEY_PAIR_GEN},
+        ),
+        ("large", b"\x03", KeyType.EC, encode_named_curve_parameters("secp384r1"), {}),
+        ("torn", b"\x04", KeyType.EC, encode_named_curve_parameters("secp256r1"), {}),
+        ("other", b"\x05", KeyType.EC, encode_named_curve_parameters("secp256r1"), {}),
+    )
+    # Through the signer's own door, so that the module is set up for threads.
+    library, _ = _library(KeyUri.parse(f"pkcs11:token=issuing;object=x?module-path={module}"))
+    with library.get_token(token_label="issuing").open(user_pin=PIN, rw=True) as session:
+        for label, identifier, kind, parameters, how in curves:
+            domain = session.create_domain_parameters(kind, {Attribute.EC_PARAMS: parameters}, local=True)
+            domain.generate_keypair(id=identifier, label=label, store=True, **how)
+        pairs = {
+            key[Attribute.LABEL]: key
+            for key in session.get_objects({Attribute.CLASS: ObjectClass.PUBLIC_KEY})
+        }
+        pairs["torn"].destroy()
+        pairs["other"][Attribute.ID] = b"\x04"
+    return f"pkcs11:token=issuing;object={{}}?module-path={module}"
+
+
+@pytest.mark.parametrize(("label", "suite"), [("licenses", "ES256"), ("codes", "Ed25519")])
+def test_signs(token, label, suite):
+    with Pkcs11Signer.open(token.format(label), pin=PIN) as signer:
+        assert signer.public_key.suite.name == suite
+        assert signer.custody == "pkcs11"
+        for message in (b"", b"a license", bytes(70_000)):
+            assert signer.public_key.verify(signer.sign(message), message)
+    with pytest.raises(SignerError, match="closed"):
+        signer.sign(b"after the end")
+
+
+def test_batch_keeps_the_order_and_serves_threads(token):
+    messages = [f"license {number}".encode() for number in range(200)]
+    with Pkcs11Signer.open(token.format("licenses"), pin=PIN, sessions=3) as signer:
+        for message, signature in zip(messages, signer.sign_many(messages), strict=True):
+            assert signer.public_key.verify(signature, message)
+        assert not hasattr(signer._turn, "locked"), "calls take turns: the device is not kept busy"
+        with ThreadPoolExecutor(8) as pool:
+            for message, signature in zip(messages, pool.map(signer.sign, messages), strict=True):
+                assert signer.public_key.verify(signature, message)
+
+
+def test_key_by_identifier_and_pin_from_a_file(token, tmp_path):
+    (tmp_path / "pin").write_text(PIN + "\n")
+    uri = (
+        token.format("x").replace("object=x", "id=%02;type=private") + f"&pin-source=file:{tmp_path / 'pin'}"
+    )
+    with Pkcs11Signer.open(uri) as signer:
+        assert signer.public_key.suite.name == "Ed25519"
+        assert PIN not in repr(signer)
+
+
+@pytest.mark.parametrize(
+    ("label", "pin", "message"),
+    [
+        ("nothing", PIN, "0 private keys"),
+        ("large", PIN, "neither P-256"),
+        ("torn", PIN, "does not belong"),
+        ("licenses", "000000", "PinIncorrect"),
+        ("licenses", None, "0 private keys"),
+    ],
+)
+def test_what_the_token_cannot_do_is_an_error_of_the_signer(token, label, pin, message):
+    with pytest.raises(SignerError, match=message) as caught:
+        Pkcs11Signer.open(token.format(label), pin=pin)
+    assert PIN not in str(caught.value)
+
+
+def test_missing_module_token_and_pin_file(token, module, tmp_path):
+    for uri, message in (
+        (f"pkcs11:token=issuing;object=licenses?module-path={tmp_path}/none.so", "cannot be loaded"),
+        ("pkcs11:token=issuing;object=licenses", "names no module"),
+        (f"pkcs11:token=none;object=licenses?module-path={module}", "0 tokens"),
+        (token.format("licenses") + "&pin-source=/none", "PIN cannot be read"),
+    ):
+        with pytest.raises(SignerError, match=message):
+            Pkcs11Signer.open(uri)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "https://example.example",
+        "pkcs11:token=a",
+        "pkcs11:object=a",
+        "pkcs11:token=a;object=b;object=c",
+        "pkcs11:token=a;object",
+        "pkcs11:token=a;object=b;color=red",
+        "pkcs11:token=a;object=b;type=public",
+        "pkcs11:token=a;object=b?pin-value=1234",
+        "pkcs11:slot-id=one;object=b",
+        "pkcs11:token=%ff;object=b",
+    ],
+)
+def test_uris_that_name_no_key_are_refused(uri):
+    if pkcs11 is None:
+        missing("python-pkcs11")
+    with pytest.raises(ValueError):
+        KeyUri.parse(uri)
+
+
+def test_uri_is_read_whole():
+    if pkcs11 is None:
+        missing("python-pkcs11")
+    uri = KeyUri.parse(
+        "pkcs11:token=a%20b;slot-id=7;object=%E8%AF%81;id=%00%ff?module-path=/m.so&pin-source=/p"
+    )
+    assert (uri.token, uri.slot, uri.label, uri.identifier) == ("a b", 7, "证", b"\x00\xff")
+    assert (uri.module, uri.pin_source) == (Path("/m.so"), Path("/p"))
