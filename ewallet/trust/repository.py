@@ -7,9 +7,9 @@ and the timestamp last, so that a reader at any moment sees one consistent state
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import timedelta
 from hashlib import sha256
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from tuf.api.exceptions import RepositoryError
@@ -34,8 +34,9 @@ from ewallet.trust.tuf_keys import ONLINE, TufSigner, tuf_key
 from ewallet.trust.update import BEACON
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
+    from pathlib import Path
 
     from ewallet.keys import PublicKey, Signer
 
@@ -152,7 +153,7 @@ class Repository:
         except (OSError, ValueError, KeyError, RepositoryError) as error:
             raise ConfigError("not a published repository", file=str(directory)) from error
         repository = cls(roles, files)
-        repository._published = dict(roles)  # noqa: SLF001 -- of the same class
+        repository._published = dict(roles)
         return repository
 
     # --- staging --------------------------------------------------------------------------------------------
@@ -190,11 +191,10 @@ class Repository:
         """
         targets = self.stage("targets", now)
         delegations: Delegations = targets.delegations
-        owned = (
-            [tuf_key(key, owner=province) for province, key in keys.items()]
-            if not isinstance(keys, list | tuple)
-            else [tuf_key(key, owner=role[:2]) for key in keys]
-        )
+        if isinstance(keys, Mapping):
+            owned = [tuf_key(key, owner=province) for province, key in keys.items()]
+        else:
+            owned = [tuf_key(key, owner=role[:2]) for key in keys]
         pattern = (
             "brake/*" if role == "brake" else f"{role}/hot.json" if role.endswith("-hot") else f"{role}/*"
         )
@@ -316,9 +316,9 @@ class Repository:
                 )
         present = self.signed("snapshot")
         ending = present.expires - now < PERIODS["snapshot"] / 2
-        if present.meta == meta and not ending and "snapshot" in self._published:
-            if not self.missing("snapshot"):
-                return
+        unchanged = present.meta == meta and not ending and "snapshot" in self._published
+        if unchanged and not self.missing("snapshot"):
+            return
         signed = self.stage("snapshot", now)
         signed.meta = meta
         self.sign("snapshot", signer, owner=ONLINE)
