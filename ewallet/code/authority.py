@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ewallet.code import passes, possession
 from ewallet.code.passes import ACTOR, HOUR, ID_SIZE, KINDS, LEVELS, MAX_LIFE, SUBJECT, Entry, Pass
+from ewallet.code.portrait import portrait_digest
 from ewallet.errors import NotAllowed, RecordError
 from ewallet.formats import cose, sdcwt
 from ewallet.moments import day_end, day_of, day_start, seconds
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
     from ewallet.code.delegation import Delegation
     from ewallet.keys import PublicKey, Signer
 
+_PORTRAIT: Final = "portrait_digest"
 MAX_BATCH: Final = 512
 """Passes of one request: more than a person shows in a day."""
 HOT_PADDING: Final = 64
@@ -184,7 +186,9 @@ class CodeAuthority:
             subject: the authority's own identifier of whom the passes are about; never leaves it.
             kind: kind of the subject (`ewallet.code.passes.KINDS`).
             scenes: ids of scenes; one that is limited by day or entry stands alone.
-            attributes: what may be disclosed, by name; only what the scenes may ask for goes in.
+            attributes: what may be disclosed, by name; only what the scenes may ask for goes in. For
+                `portrait_digest`, given with the person's consent, the picture's file: each pass gets its
+                own salt.
             delegation: who acts, where that is not the subject.
             assurance: level of assurance.
             event: for a scene limited by entry: which event.
@@ -262,6 +266,8 @@ class CodeAuthority:
         self, key: PublicKey, template: Mapping[int | str, Any], carried: Mapping[int | str, Any]
     ) -> tuple[str, Pass]:
         pass_id = b64u_encode(os.urandom(ID_SIZE))
+        if _PORTRAIT in carried:
+            carried = {**carried, _PORTRAIT: portrait_digest(carried[_PORTRAIT])}
         credential = sdcwt.issue(
             {**template, cose.SUB: pass_id, **carried},
             disclosable=tuple(carried),
@@ -337,8 +343,7 @@ def _template(
 def _carried(
     scenes: Sequence[Scene], attributes: Mapping[str, Any], delegation: Delegation | None
 ) -> dict[int | str, Any]:
-    unknown = [name for name in attributes if name not in ATTRIBUTES]
-    if unknown:
+    if not all(name in ATTRIBUTES for name in attributes):
         raise RecordError("an attribute that no scene knows", field="attributes")
     wanted: set[str] = set().union(*(scene.attributes for scene in scenes))
     carried: dict[int | str, Any] = {name: value for name, value in attributes.items() if name in wanted}
