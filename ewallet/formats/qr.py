@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     Picture = Image | bytes | str | Path
 
-Medium = Literal["screen", "paper"]
+Medium = Literal["screen", "paper", "card"]
 
 QUIET_ZONE: Final = 4
 """Light modules on each side (ISO/IEC 18004 clause 6.3.8)."""
@@ -41,8 +41,9 @@ def matrix(text: str, *, medium: Medium = "screen") -> list[list[bool]]:
 
     Args:
         text: what to encode; texts of codes are packed in alphanumeric mode.
-        medium: `screen` takes error correction L (M for short texts), since at one size a picture with fewer,
-            larger modules reads better; `paper` takes M, since paper gets dirty.
+        medium: `screen` takes error correction L (M for short texts), since at one size a picture with
+            fewer, larger modules reads better; `paper` takes M, since paper gets dirty; `card` takes L: the
+            code has the whole side of a card, and the largest modules win.
 
     Raises:
         ValueError: the text does not fit into a QR code.
@@ -51,7 +52,7 @@ def matrix(text: str, *, medium: Medium = "screen") -> list[list[bool]]:
     from qrcode.exceptions import DataOverflowError  # noqa: PLC0415
     from qrcode.util import MODE_8BIT_BYTE, MODE_ALPHA_NUM, QRData  # noqa: PLC0415
 
-    low = medium == "screen" and len(text) > _SCREEN_M_LIMIT
+    low = medium == "card" or (medium == "screen" and len(text) > _SCREEN_M_LIMIT)
     level = qrcode.ERROR_CORRECT_L if low else qrcode.ERROR_CORRECT_M
     mode = MODE_ALPHA_NUM if _ALPHANUMERIC.issuperset(text) else MODE_8BIT_BYTE
     code: Any = qrcode.QRCode(error_correction=level, border=0)
@@ -104,7 +105,7 @@ def qr_svg(text: str, *, medium: Medium = "screen", module_mm: float = MIN_PAPER
     Raises:
         ValueError: modules too small for paper, or a text that does not fit.
     """
-    if medium == "paper" and module_mm < MIN_PAPER_MODULE_MM:
+    if medium != "screen" and module_mm < MIN_PAPER_MODULE_MM:
         raise ValueError(f"modules of {module_mm} mm: paper needs {MIN_PAPER_MODULE_MM} mm")
     modules = matrix(text, medium=medium)
     size = len(modules) + 2 * QUIET_ZONE
@@ -120,9 +121,9 @@ def qr_svg(text: str, *, medium: Medium = "screen", module_mm: float = MIN_PAPER
     )
 
 
-def print_size_mm(text: str, *, module_mm: float = MIN_PAPER_MODULE_MM) -> float:
+def print_size_mm(text: str, *, medium: Medium = "paper", module_mm: float = MIN_PAPER_MODULE_MM) -> float:
     """Side of the printed QR code of a text in millimetres, quiet zone included."""
-    return (len(matrix(text, medium="paper")) + 2 * QUIET_ZONE) * module_mm
+    return (len(matrix(text, medium=medium)) + 2 * QUIET_ZONE) * module_mm
 
 
 def read_image(picture: Picture) -> list[str]:

@@ -153,7 +153,7 @@ def seal_copy(
         number: which of its role.
         of: how many of its role.
         stock: number of the security paper, or empty.
-        critical: the fields in clear, masked as the type says.
+        critical: the fields in clear, as `seal.critical_fields` gives them.
         salt: 16 random bytes of this sheet.
         status: the sheet's own status entry.
         issued_at: seconds since 1970.

@@ -34,6 +34,8 @@ CREDENTIAL_MIME: Final = "application/sd-jwt"
 CREDENTIAL_SUFFIX: Final = ".sdjwt"
 METADATA_NAME: Final = "metadata.json"
 
+_MEDIA: Final[tuple[qr.Medium, ...]] = ("paper", "card")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class FaceField:
@@ -389,10 +391,13 @@ def _annotation(annotation: Annotation) -> dict[str, str]:
 
 def _seal_picture(copy: PrintedCopy, form: Form, size: tuple[float, float]) -> dict[str, Any]:
     module = form.seal_module(copy.role)
-    side = qr.print_size_mm(copy.seal, module_mm=module)
-    if side > min(size):
-        raise PrintError(f"the seal needs {side:.1f} mm: the sheet is smaller")
-    return {"svg": qr.qr_svg(copy.seal, medium="paper", module_mm=module), "side_mm": side}
+    side = 0.0
+    # M on paper; where a small card has no room for it, less error correction keeps the modules large.
+    for medium in _MEDIA:
+        side = qr.print_size_mm(copy.seal, medium=medium, module_mm=module)
+        if side <= min(size):
+            return {"svg": qr.qr_svg(copy.seal, medium=medium, module_mm=module), "side_mm": side}
+    raise PrintError(f"the seal needs {side:.1f} mm: the sheet is smaller")
 
 
 def _attachments(

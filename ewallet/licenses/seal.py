@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from ewallet.keys import PublicKey, Signer
+    from ewallet.licenses.catalog import LicenseType
 
 TYP: Final = "application/ewallet-seal+cwt"
 
@@ -35,6 +36,12 @@ PHOTOCOPY_NOTICE: Final = {
 
 MAX_FIELDS: Final = 6
 """Critical fields in clear: more would not fit on the back of a card at 0.6 mm a module."""
+
+MAX_VALUE: Final = 40
+"""Characters of a critical field in clear: a longer value is cut; the digest has it whole."""
+
+CUT: Final = "…"
+"""Last character of a value that was cut."""
 
 PROFILE: Final = cose.Profile(
     typ=TYP,
@@ -128,6 +135,25 @@ class UnverifiedSeal:
     def digest(self) -> bytes:
         """SHA-256 of the signed bytes: names this seal in edition statements."""
         return self.cwt.digest
+
+
+def shortened(value: str) -> str:
+    """A value as a seal carries it: at most `MAX_VALUE` characters, the last one `CUT` if it was cut."""
+    return value if len(value) <= MAX_VALUE else value[: MAX_VALUE - 1] + CUT
+
+
+def critical_fields(type_: LicenseType, values: Mapping[str, str]) -> dict[str, str]:
+    """What the seal of a license carries in clear: the type's critical fields, masked, then cut to length.
+
+    Args:
+        type_: says which fields are critical and how they are masked.
+        values: the face by key, in exact form.
+    """
+    return {
+        spec.key: shortened(spec.masked(values[spec.key]))
+        for spec in type_.seal_fields
+        if values.get(spec.key)
+    }
 
 
 def make_seal(seal: Seal, signer: Signer) -> str:

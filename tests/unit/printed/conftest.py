@@ -14,7 +14,7 @@ from ewallet.licenses.seal import Role, Seal, make_seal
 ISSUER = "https://sh.ewallet.example/a/market"
 FIELDS = (
     ("name", "名称", "上海喆祎堃昇𬭎信息科技有限公司"),
-    ("type", "类型", "有限责任公司（自然人投资或控股）"),
+    ("company_type", "类型", "有限责任公司（自然人投资或控股）"),
     ("legal_representative", "法定代表人", "王喆𬭎"),
     ("capital", "注册资本", "人民币壹仟万元整"),
     ("established_on", "成立日期", "2019年3月8日"),
