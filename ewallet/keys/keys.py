@@ -437,7 +437,7 @@ def _jwk_suite(jwk: Mapping[str, Any]) -> Suite:
             break
     else:
         raise KeyMaterialError("JWK: a kind of key that is on no list")
-    if "alg" in jwk and jwk["alg"] not in suite.jose_accepts:
+    if "alg" in jwk and not (isinstance(jwk["alg"], str) and jwk["alg"] in suite.jose_accepts):
         raise KeyMaterialError("JWK: for another algorithm")
     operations = jwk.get("key_ops")
     if jwk.get("use", "sig") != "sig" or not (
