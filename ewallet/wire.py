@@ -18,13 +18,16 @@ import json
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
-from functools import lru_cache
+from functools import lru_cache, partial
 from io import BytesIO
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from cbor2 import CBORDecoder, CBORError, CBORSimpleValue, CBORTag, dumps, frozendict, loads
 
 from ewallet.errors import Malformed
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
 
 MAX_TEXT: Final = 4096
 """Characters of a code or seal as text: a QR code holds at most 4,296 alphanumeric characters."""
@@ -56,11 +59,17 @@ _REFUSED_TAGS: Final = dict.fromkeys(
 
 _SCALARS: Final = frozenset((int, str, bytes, bool, type(None)))
 _KEYS: Final = frozenset((int, str))
+_REDACTED_MAP_KEYS: Final = frozenset((int, str, CBORSimpleValue))
 
 
 @lru_cache(maxsize=4096, typed=True)
-def _key_bytes(key: int | str | CBORSimpleValue) -> bytes:
+def _cached_key_bytes(key: int | str | CBORSimpleValue) -> bytes:
     return dumps(key)
+
+
+def _key_bytes(key: int | str | CBORSimpleValue) -> bytes:
+    # Long keys are not kept: what a stranger sends must not fill the memory.
+    return dumps(key) if isinstance(key, str) and len(key) > _SHORT else _cached_key_bytes(key)
 
 
 @lru_cache(maxsize=64)
@@ -73,37 +82,114 @@ def _tag_hook(allowed: frozenset[int]) -> Any:
     return only_allowed
 
 
-def _check(value: Any, *, own: bool, redacted: bool) -> None:
-    """Map keys are integers, text or (if allowed) simple(59); in our own formats also sorted, no floats."""
+_SHORT: Final = 64
+_SHAPES_KEPT: Final = 4096
+_shapes: set[tuple[Any, ...]] = set()
+"""Key sequences (with their types and whether simple(59) may occur) that were found in order."""
+
+
+def _check_shape(shape: tuple[Any, ...]) -> None:
+    keys, kinds, redacted = shape
+    if not _KEYS.issuperset(kinds) and not (redacted and _only_redacted(keys, kinds)):
+        raise Malformed("a CBOR map key that is neither integer nor text")
+    encoded = [_key_bytes(key) for key in keys]
+    if encoded != sorted(encoded):
+        raise Malformed("CBOR map keys out of order")
+    if len(keys) <= _SHORT and all(len(item) <= _SHORT for item in encoded):
+        if len(_shapes) >= _SHAPES_KEPT:
+            _shapes.clear()
+        _shapes.add(shape)
+
+
+def _only_redacted(keys: Iterable[Any], kinds: Iterable[type]) -> bool:
+    return _REDACTED_MAP_KEYS.issuperset(kinds) and all(
+        key.value == 59 for key in keys if type(key) is CBORSimpleValue
+    )
+
+
+def check_deterministic(value: Any, *, redacted: bool = False) -> None:
+    """What re-encoding a decoded value does not show: the order of map keys, and types we do not use.
+
+    Raises:
+        Malformed: keys out of order or of other types, a floating-point number, another simple value.
+    """
+    waiting = [value]
+    for item in waiting:  # grows while it is walked: no deeper than the decoder allowed
+        kind = type(item)
+        inner: Any
+        if kind is dict or kind is frozendict:
+            keys = tuple(item)
+            shape = (keys, tuple(map(type, keys)), redacted)
+            if shape not in _shapes:
+                _check_shape(shape)
+            inner = item.values()
+        elif kind is list or kind is tuple:
+            inner = item
+        elif kind is CBORTag:
+            inner = (item.value,)
+        else:
+            raise Malformed("a CBOR type that our formats do not use")
+        if not _SCALARS.issuperset(map(type, inner)):
+            waiting += [part for part in inner if type(part) not in _SCALARS]
+
+
+def _check_keys(value: Any, *, redacted: bool) -> None:
     kind = type(value)
     inner: Any
     if kind is dict or kind is frozendict:
         kinds = set(map(type, value))
         if not kinds <= _KEYS and not (redacted and _only_redacted(value, kinds)):
             raise Malformed("a CBOR map key that is neither integer nor text")
-        if own and len(value) > 1:
-            keys = [_key_bytes(key) for key in value]
-            if keys != sorted(keys):
-                raise Malformed("CBOR map keys out of order")
         inner = value.values()
     elif kind is list or kind is tuple:
         inner = value
     elif kind is CBORTag:
         inner = (value.value,)
-    elif own:
-        raise Malformed("a CBOR type that our formats do not use")
     else:
         return
-    if not _SCALARS.issuperset(map(type, inner)):
-        for item in inner:
-            if type(item) not in _SCALARS:
-                _check(item, own=own, redacted=redacted)
+    for item in inner:
+        if type(item) not in _SCALARS:
+            _check_keys(item, redacted=redacted)
 
 
-def _only_redacted(value: dict[Any, Any], kinds: set[type]) -> bool:
-    return kinds <= {int, str, CBORSimpleValue} and all(
-        key.value == 59 for key in value if type(key) is CBORSimpleValue
+def first_item(data: bytes, *, limit: int = MAX_CREDENTIAL, tags: frozenset[int] = frozenset()) -> Any:
+    """Decodes the first CBOR item of `data` with the strict switches, and looks no further.
+
+    For callers that put the bytes together again and compare: that shows trailing bytes, heads that are too
+    long and keys out of order at once.
+
+    Raises:
+        Malformed: as `decode_cbor`, save for what only a comparison shows.
+    """
+    if len(data) > limit:
+        raise Malformed(f"longer than {limit} bytes")
+    try:
+        return _strict(tags)(data)
+    except _DECODE_ERRORS as error:
+        raise Malformed("not one strict CBOR item") from error
+
+
+def first_items(parts: Iterable[bytes], *, tags: frozenset[int] = frozenset()) -> list[Any]:
+    """`first_item` of each of several byte strings that were measured already."""
+    try:
+        return list(map(_strict(tags), parts))
+    except _DECODE_ERRORS as error:
+        raise Malformed("not one strict CBOR item") from error
+
+
+@lru_cache(maxsize=64)
+def _strict(tags: frozenset[int]) -> Callable[[bytes], Any]:
+    return partial(
+        loads,
+        tag_hook=_tag_hook(tags),
+        semantic_decoders=_REFUSED_TAGS,
+        max_depth=MAX_DEPTH,
+        allow_indefinite=False,
+        allow_duplicate_keys=False,
     )
+
+
+_DECODE_ERRORS: Final = (CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError)
 
 
 def decode_cbor(
@@ -131,39 +217,33 @@ def decode_cbor(
         Malformed: too long, not one item, duplicate keys at any depth, indefinite lengths, too deep, a tag
             that is not named, map keys other than integers and text, not UTF-8.
     """
+    if own:
+        value = first_item(data, limit=limit, tags=tags)
+        if type(value) not in _SCALARS:
+            check_deterministic(value, redacted=redacted)
+        # Equal to its own encoding: shortest heads, and nothing left over.
+        if dumps(value) != data:
+            raise Malformed("not the deterministic CBOR encoding")
+        return value
     if len(data) > limit:
         raise Malformed(f"longer than {limit} bytes")
     try:
-        if own:
-            value = loads(
-                data,
-                tag_hook=_tag_hook(tags),
-                semantic_decoders=_REFUSED_TAGS,
-                max_depth=MAX_DEPTH,
-                allow_indefinite=False,
-                allow_duplicate_keys=False,
-            )
-            left_over = False
-        else:
-            stream = BytesIO(data)
-            value = CBORDecoder(
-                stream,
-                tag_hook=_tag_hook(tags),
-                semantic_decoders=_REFUSED_TAGS,
-                max_depth=MAX_DEPTH,
-                allow_indefinite=False,
-                allow_duplicate_keys=False,
-            ).decode()
-            left_over = stream.tell() != len(data)
-    except (CBORError, ValueError, TypeError, OverflowError, RecursionError, MemoryError) as error:
+        stream = BytesIO(data)
+        value = CBORDecoder(
+            stream,
+            tag_hook=_tag_hook(tags),
+            semantic_decoders=_REFUSED_TAGS,
+            max_depth=MAX_DEPTH,
+            allow_indefinite=False,
+            allow_duplicate_keys=False,
+        ).decode()
+        left_over = stream.tell() != len(data)
+    except _DECODE_ERRORS as error:
         raise Malformed("not one strict CBOR item") from error
     if left_over:
         raise Malformed("bytes after the CBOR item")
     if type(value) not in _SCALARS:
-        _check(value, own=own, redacted=redacted)
-    # Equal to its own encoding: shortest heads, and nothing left over.
-    if own and dumps(value) != data:
-        raise Malformed("not the deterministic CBOR encoding")
+        _check_keys(value, redacted=redacted)
     return value
 
 
@@ -234,9 +314,13 @@ def cbor_head(major: int, length: int) -> bytes:
     return bytes((major << 5 | 27,)) + length.to_bytes(8, "big")
 
 
+_BYTES_HEADS: Final = tuple(cbor_head(2, length) for length in range(1024))
+
+
 def cbor_bytes(data: bytes) -> bytes:
     """`data` as a CBOR byte string, head included."""
-    return cbor_head(2, len(data)) + data
+    length = len(data)
+    return (_BYTES_HEADS[length] if length < 1024 else cbor_head(2, length)) + data
 
 
 # --- JSON ---------------------------------------------------------------------------------------------------
@@ -309,6 +393,36 @@ def decode_json(data: bytes | str, *, limit: int = MAX_CREDENTIAL, depth: int = 
         raise Malformed(f"JSON deeper than {depth}")
     if "\\ud" in text or "\\uD" in text or isinstance(data, str):
         _check_unicode(value, text)
+    return value
+
+
+def decode_json_arrays(texts: list[bytes], *, depth: int = MAX_JSON_DEPTH) -> list[Any]:
+    """Decodes several JSON arrays, each filling its bytes, at less cost than one by one.
+
+    Raises:
+        Malformed: as `decode_json`, or one of them is no array.
+    """
+    together = b"".join(texts)
+    if b"\\u" in together or together.count(b"[") + together.count(b"{") > len(texts) + depth - 1:
+        values = [decode_json(text, depth=depth) for text in texts]
+    else:
+        try:
+            values = [_whole(text.decode()) for text in texts]
+        except (ValueError, RecursionError, StopIteration):
+            values = [decode_json(text, depth=depth) for text in texts]  # says what is wrong, if it is
+    if values and set(map(type, values)) != {list}:
+        raise Malformed("no JSON array")
+    return values
+
+
+# The decoder's own scanner: what `raw_decode` calls, without the wrapping.
+_scan: Final[Any] = getattr(_DECODER, "scan_once")  # noqa: B009 - not in the type stubs
+
+
+def _whole(text: str) -> Any:
+    value, end = _scan(text, 0)
+    if end != len(text):
+        raise ValueError("text after the JSON value")
     return value
 
 

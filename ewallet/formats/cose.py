@@ -18,10 +18,10 @@ from cbor2 import CBORTag, frozendict
 
 from ewallet.errors import Malformed, Refused
 from ewallet.moments import seconds
-from ewallet.wire import MAX_CREDENTIAL, cbor_bytes, cbor_head, decode_cbor, encode_cbor
+from ewallet.wire import MAX_CREDENTIAL, cbor_bytes, cbor_head, decode_cbor, encode_cbor, first_item
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
     from datetime import datetime
 
     from ewallet.keys import PublicKey, Signer
@@ -184,40 +184,48 @@ def parse(
         Refused: `credential.malformed`, or `algorithm.not_allowed` for an `alg` that is missing, is no
             integer, or stands in the unprotected header.
     """
-    value = decode_cbor(data, limit=profile.limit, tags=_TAGS, own=profile.own)
+    if profile.own:
+        value = first_item(data, limit=profile.limit, tags=_TAGS)
+    else:
+        value = decode_cbor(data, limit=profile.limit, tags=_TAGS)
     if type(value) is CBORTag:
         parts = value.value
     elif profile.untagged:
         parts = value
     else:
         raise Malformed("no COSE_Sign1 tag")
-    return sign1_from_parts(parts, profile, detached_payload=detached_payload, external_aad=external_aad)
+    sign1 = sign1_from_parts(parts, profile, detached_payload=detached_payload, external_aad=external_aad)
+    if profile.own and data != assemble(parts[0], parts[2], sign1.signature):
+        raise Malformed("not the deterministic CBOR encoding, or something after it")
+    return sign1
 
 
 def sign1_from_parts(
     parts: Any,
     profile: Profile,
     *,
-    tags: frozenset[int] = frozenset(),
     open_labels: frozenset[int] = frozenset(),
+    header: Mapping[Any, Any] | None = None,
     detached_payload: bytes | None = None,
     external_aad: bytes = b"",
 ) -> Sign1:
     """The four decoded members of a COSE_Sign1 as a `Sign1`, headers checked (see `parse`).
 
+    The caller of one of our own formats has still to compare the bytes with `assemble`.
+
     Args:
         parts: what stood inside tag 18.
         profile: what it must look like.
-        tags: CBOR tags that may occur in the protected header.
         open_labels: labels that our own formats allow in the unprotected map.
+        header: the protected header, if the caller decoded it.
         detached_payload: the content, if the message does not carry it.
         external_aad: bytes signed but not carried.
     """
     if type(parts) not in (tuple, list) or len(parts) != 4:
         raise Malformed("not four members")
-    protected_bytes, unprotected, payload, signature = parts
+    encoded, unprotected, payload, signature = parts
     if (
-        type(protected_bytes) is not bytes
+        type(encoded) is not bytes
         or type(unprotected) not in (dict, frozendict)
         or type(signature) is not bytes
         or not (payload is None or type(payload) is bytes)
@@ -227,65 +235,64 @@ def sign1_from_parts(
         raise Malformed("the payload is detached where it should not be, or the other way round")
     content: Any = detached_payload if payload is None else payload
     # RFC 9052, 3: an empty protected header is the empty string; `A0` is read as the same thing.
-    protected_signed = b"" if protected_bytes == b"\xa0" else protected_bytes
-    protected = _decode_protected(protected_signed, tags, profile.own)
-    if profile.own and not open_labels.issuperset(unprotected):
-        raise Malformed("something in the unprotected header")
-    alg = _algorithm(protected, unprotected, profile)
-    _check_critical(protected, unprotected, profile)
+    if encoded == b"\xa0" and not profile.own:
+        encoded = b""
+    protected = decode_header(encoded, own=profile.own) if header is None else header
+    if unprotected:
+        _check_unprotected(unprotected, profile, open_labels)
+    alg = protected.get(ALG)
+    if alg is None and profile.algorithm_unprotected:
+        alg = unprotected.get(ALG)
+    if type(alg) is not int:
+        raise Refused("algorithm.not_allowed", "alg is missing or no integer")
+    if CRIT in protected:
+        _check_critical(protected, profile)
     typ = protected.get(TYP)
     if typ != profile.typ or type(typ) is not type(profile.typ):
         raise Malformed("another typ")
-    kid = protected.get(KID, unprotected.get(KID))
+    kid = protected.get(KID) or unprotected.get(KID)
     return Sign1(
         protected=protected,
         unprotected=unprotected,
         payload=content,
         signature=signature,
-        signed=signed_bytes(protected_signed, content, external_aad),
+        signed=signed_bytes(encoded, content, external_aad),
         alg=alg,
         kid=kid if type(kid) is bytes else None,
         typ=typ,
     )
 
 
-def _decode_protected(data: bytes, tags: frozenset[int], own: bool) -> Mapping[Any, Any]:  # noqa: FBT001 - private
+def decode_header(data: bytes, *, own: bool) -> Mapping[Any, Any]:
+    """A protected header. Small ones are remembered: an issuer's header is the same in all its tokens.
+
+    The map is shared between callers: it is read, never written.
+    """
+    return _remembered_header(data, own) if len(data) <= 256 else _header(data, own)
+
+
+def _header(data: bytes, own: bool) -> Mapping[Any, Any]:  # noqa: FBT001 - private, for the cache
     if not data:
         return {}
-    if len(data) <= 256 and not tags:
-        return _decode_small_protected(data, own)
-    header = decode_cbor(data, tags=tags, own=own)
-    if not isinstance(header, dict):
-        raise Malformed("the protected header is no map")
-    return header
-
-
-@lru_cache(maxsize=1024)
-def _decode_small_protected(data: bytes, own: bool) -> Mapping[Any, Any]:  # noqa: FBT001 - private
-    # An issuer's header is the same in all its tokens. The map is shared: nothing here writes to it.
     header = decode_cbor(data, own=own)
     if not isinstance(header, dict):
         raise Malformed("the protected header is no map")
     return header
 
 
-def _algorithm(protected: Mapping[Any, Any], unprotected: Mapping[Any, Any], profile: Profile) -> int:
-    if profile.algorithm_unprotected:
-        alg = protected.get(ALG, unprotected.get(ALG))
-    elif ALG in unprotected:
+_remembered_header = lru_cache(maxsize=1024)(_header)
+
+
+def _check_unprotected(unprotected: Mapping[Any, Any], profile: Profile, open_labels: frozenset[int]) -> None:
+    if ALG in unprotected and not profile.algorithm_unprotected:
         raise Refused("algorithm.not_allowed", "alg in the unprotected header")
-    else:
-        alg = protected.get(ALG)
-    if type(alg) is not int:
-        raise Refused("algorithm.not_allowed", "alg is missing or no integer")
-    return alg
-
-
-def _check_critical(protected: Mapping[Any, Any], unprotected: Mapping[Any, Any], profile: Profile) -> None:
     if CRIT in unprotected:
         raise Malformed("crit in the unprotected header")
-    if CRIT not in protected:
-        return
+    if profile.own and not open_labels.issuperset(unprotected):
+        raise Malformed("something in the unprotected header")
+
+
+def _check_critical(protected: Mapping[Any, Any], profile: Profile) -> None:
     labels = protected[CRIT]
     if profile.own or type(labels) is not list or not labels:
         raise Malformed("a crit header that does not belong here")
@@ -402,27 +409,26 @@ def check_claim_form(claims: Mapping[Any, Any], profile: Profile) -> None:
         Malformed: a time that is no (finite) number, negative or huge; `iss`, `sub` not text; a required
             claim missing; `iat` or `nbf` not before `exp`.
     """
-    for key in (EXP, NBF, IAT):
-        if key in claims:
-            _check_time(claims[key], own=profile.own)
-    for key in (ISS, SUB):
-        if key in claims and type(claims[key]) is not str:
-            raise Malformed("iss or sub is no text")
+    get = claims.get
+    exp, nbf, iat = get(EXP), get(NBF), get(IAT)
+    for moment, key in ((exp, EXP), (nbf, NBF), (iat, IAT)):
+        if moment is None:
+            if key in claims:
+                raise Malformed("a time that is none")
+        # Comparisons with NaN are false: it is refused here too.
+        elif not (
+            (type(moment) is int or (type(moment) is float and not profile.own)) and 0 <= moment <= LATEST
+        ):
+            raise Malformed("a time that is none")
+    if type(get(ISS, "")) is not str or type(get(SUB, "")) is not str:
+        raise Malformed("iss or sub is no text")
     if profile.required and not profile.required <= claims.keys():
         raise Malformed("a required claim is missing")
-    exp = claims.get(EXP)
     if exp is None:
         if profile.exp_required:
             raise Malformed("exp is missing")
-    elif claims.get(IAT, -1) >= exp or claims.get(NBF, -1) >= exp:
+    elif (iat is not None and iat >= exp) or (nbf is not None and nbf >= exp):
         raise Malformed("it ends before it begins")
-
-
-def _check_time(value: Any, *, own: bool) -> None:
-    # Comparisons with NaN are false: it falls through to the refusal.
-    number = type(value) is int or (type(value) is float and not own)
-    if not (number and 0 <= value <= LATEST):
-        raise Malformed("a time that is none")
 
 
 def check_times(claims: Mapping[Any, Any], now: int, *, skew: int) -> None:
@@ -496,6 +502,6 @@ def check_chain(sign1: Sign1, key: PublicKey, iss: Any, now: int) -> None:
     x509.bind(certificates, key=key, iss=iss, now=now)
 
 
-def cose_array(items: list[bytes]) -> bytes:
+def cose_array(items: Sequence[bytes]) -> bytes:
     """A CBOR array of items that are already encoded."""
     return cbor_head(4, len(items)) + b"".join(items)

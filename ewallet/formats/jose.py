@@ -186,6 +186,20 @@ def segment(data: bytes) -> bytes:
         raise Malformed("not base64url") from error
 
 
+def segments(parts: tuple[bytes, ...]) -> list[bytes]:
+    """As `segment`, for many."""
+    out = []
+    try:
+        for data in parts:
+            size = len(data) & 3
+            if not data or data[-1] not in _LAST[size]:
+                raise Malformed("not base64url in its only form")
+            out.append(a2b_base64(data.translate(_TO_STANDARD) + _PADDING[size]))
+    except BinasciiError as error:
+        raise Malformed("not base64url") from error
+    return out
+
+
 def ascii_bytes(token: str | bytes, *, separators: bytes, limit: int) -> bytes:
     """A compact token as bytes of the base64url alphabet and the separators named.
 

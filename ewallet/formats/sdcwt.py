@@ -10,7 +10,7 @@ values; `verify` and `verify_kbt` give facts, or raise `Refused`.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from hashlib import sha256
@@ -25,7 +25,16 @@ from ewallet.formats.disclosure import SALT_SIZE, Branch, Path, Step, salts, tre
 from ewallet.formats.statuslist import StatusReference
 from ewallet.keys import SUITES, PublicKey, raw_signature
 from ewallet.moments import seconds
-from ewallet.wire import REDACTED_KEYS, cbor_bytes, decode_cbor, encode_cbor
+from ewallet.wire import (
+    REDACTED_KEYS,
+    cbor_bytes,
+    cbor_head,
+    check_deterministic,
+    decode_cbor,
+    encode_cbor,
+    first_item,
+    first_items,
+)
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -55,7 +64,9 @@ _SHA256: Final = -16
 _ELEMENT_TAGS: Final = frozenset((REDACTED_ELEMENT,))
 _SIGN1_TAGS: Final = frozenset((cose.SIGN1_TAG,))
 _SD_CLAIMS_ONLY: Final = frozenset((SD_CLAIMS,))
-_NOT_NESTED: Final = frozenset((int, str, bytes, bool, type(None), float))
+_PLAIN: Final = frozenset((int, str, bytes, bool, type(None), float))
+_PLAIN_OWN: Final = _PLAIN - {float}
+_KEY_TYPES: Final = frozenset((int, str))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -198,7 +209,7 @@ def issue(
     return cose.assemble(protected, payload, signature, _unprotected(redactor.encoded))
 
 
-def _unprotected(encoded_disclosures: list[bytes]) -> bytes:
+def _unprotected(encoded_disclosures: Sequence[bytes]) -> bytes:
     if not encoded_disclosures:
         return b"\xa0"
     return b"\xa1\x11" + cose.cose_array(encoded_disclosures)
@@ -215,11 +226,13 @@ class UnverifiedSdCwt:
         sign1: the message.
         unverified_claims: its payload, with digests in place of what is redacted.
         disclosures: the encoded disclosures that came with it, heads left off.
+        hashed: the same as CBOR byte strings: what the digests run over.
     """
 
     sign1: Sign1
     unverified_claims: Mapping[Any, Any]
     disclosures: tuple[bytes, ...]
+    hashed: tuple[bytes, ...]
 
     @property
     def kid(self) -> bytes | None:
@@ -272,12 +285,22 @@ def parse(data: bytes, profile: Profile) -> UnverifiedSdCwt:
     Raises:
         Refused: `credential.malformed`, `algorithm.not_allowed`.
     """
-    value = decode_cbor(data, limit=profile.limit, tags=_SIGN1_TAGS, own=profile.own)
+    read = first_item if profile.own else decode_cbor
+    value = read(data, limit=profile.limit, tags=_SIGN1_TAGS)
     if type(value) is CBORTag:
-        return _from_parts(value.value, profile)
-    if profile.untagged:
-        return _from_parts(value, profile)
-    raise Malformed("no COSE_Sign1 tag")
+        parts = value.value
+    elif profile.untagged:
+        parts = value
+    else:
+        raise Malformed("no COSE_Sign1 tag")
+    token = _from_parts(parts, profile)
+    if profile.own and _encoded(parts, token.hashed) != data:
+        raise Malformed("not the deterministic CBOR encoding, or something after it")
+    return token
+
+
+def _encoded(parts: Any, hashed: tuple[bytes, ...]) -> bytes:
+    return cose.assemble(parts[0], parts[2], parts[3], _unprotected(hashed))
 
 
 def _from_parts(parts: Any, profile: Profile) -> UnverifiedSdCwt:
@@ -293,7 +316,13 @@ def _from_parts(parts: Any, profile: Profile) -> UnverifiedSdCwt:
         raise Malformed("valid before it was issued")
     if profile.holder_required and CNF not in claims:
         raise Malformed("cnf is missing")
-    return UnverifiedSdCwt(sign1=sign1, unverified_claims=claims, disclosures=_disclosures(sign1.unprotected))
+    listed = _disclosures(sign1.unprotected)
+    return UnverifiedSdCwt(
+        sign1=sign1,
+        unverified_claims=claims,
+        disclosures=listed,
+        hashed=tuple([cbor_bytes(item) for item in listed]),
+    )
 
 
 def _disclosures(unprotected: Mapping[Any, Any]) -> tuple[bytes, ...]:
@@ -307,34 +336,105 @@ def _disclosures(unprotected: Mapping[Any, Any]) -> tuple[bytes, ...]:
     return tuple(listed)
 
 
-class _Disclosed:
-    """The disclosures by digest, and the claims put together from them."""
+def _contents(token: UnverifiedSdCwt, profile: Profile) -> list[Any]:
+    """The disclosures decoded: arrays of salt, value and key, of salt and value, or of salt alone."""
+    disclosures = token.disclosures
+    if profile.own:
+        contents = first_items(disclosures, tags=_ELEMENT_TAGS)
+        # Each is at least as long as its shortest encoding, so all together are only if each is.
+        if dumps(contents) != cbor_head(4, len(contents)) + b"".join(disclosures):
+            raise Malformed("not the deterministic CBOR encoding")
+    else:
+        contents = [decode_cbor(item, tags=_ELEMENT_TAGS, redacted=True) for item in disclosures]
+    if set(map(type, contents)) != {list} or not {1, 2, 3}.issuperset(map(len, contents)):
+        raise Malformed("a disclosure in another form")
+    return contents
 
-    def __init__(self, token: UnverifiedSdCwt, profile: Profile) -> None:
-        self.digest = _digest_of(token.sign1.protected)
-        self.waiting: dict[bytes, Any] = {}
+
+def _check_salts(salts: Collection[Any]) -> None:
+    drawn = set(salts)
+    if set(map(type, drawn)) != {bytes} or min(map(len, drawn)) < SALT_SIZE:
+        raise Malformed("a salt that is none, or too short")
+    if len(drawn) != len(salts):
+        raise Refused("disclosure.mismatch", "a salt is used twice")
+
+
+def _disclose(
+    token: UnverifiedSdCwt, profile: Profile
+) -> tuple[Mapping[Any, Any], tuple[Path, ...], Mapping[Path, bytes]]:
+    """The claims with what was disclosed, the paths, and the digest of each path (empty if not walked).
+
+    Raises:
+        Refused: `disclosure.mismatch`, `credential.malformed`, `algorithm.not_allowed`.
+    """
+    digest = _digest_of(token.sign1.protected)
+    closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
+    waiting: dict[bytes, Any] = {}
+    if token.disclosures:
+        contents = _contents(token, profile)
+        digests = [digest(item) for item in token.hashed]
+        if profile.own and set(map(len, contents)) == {3}:
+            flat = _disclose_flat(token, digests, contents, closed)
+            if flat is not None:
+                return flat
+        if not all(type(content[0]) is bytes for content in contents):
+            raise Malformed("a salt that is none")
+        _check_salts([content[0] for content in contents])
+        if profile.own:
+            check_deterministic(contents, redacted=True)
+        waiting = dict(zip(digests, contents, strict=True))
+        if len(waiting) != len(contents):
+            raise Refused("disclosure.mismatch", "a disclosure is there twice")
+    walk = _Disclosed(waiting, closed)
+    merged = walk.claims(token.unverified_claims, ())
+    if waiting:
+        raise Refused("disclosure.mismatch", "a disclosure that nothing refers to")
+    return merged, tuple(walk.origin), walk.origin
+
+
+def _disclose_flat(
+    token: UnverifiedSdCwt, digests: list[bytes], contents: list[Any], closed: frozenset[int | str]
+) -> tuple[Mapping[Any, Any], tuple[Path, ...], Mapping[Path, bytes]] | None:
+    """The same for the common case: only claims at the top are redacted, and none has parts.
+
+    In our own encoding simple(59) is the last key of its map, and a redacted element begins with the bytes
+    D8 3C: if neither is seen inside, nothing is redacted there. None: not that case, or something is wrong,
+    and the walk will tell what.
+    """
+    claims, payload = token.unverified_claims, token.sign1.payload
+    last = next(reversed(claims), None)
+    if type(last) is not CBORSimpleValue or payload.count(b"\xf8\x3b") != 1 or b"\xd8\x3c" in payload:
+        return None
+    salts_, values, keys = zip(*contents, strict=True)
+    if not _PLAIN_OWN.issuperset(map(type, values)) or {bytes} != set(map(type, salts_)):
+        return None
+    names, listed, present, drawn = set(keys), claims[last], set(digests), set(salts_)
+    if type(listed) is not list or set(map(type, listed)) != {bytes} or set(map(len, listed)) != {32}:
+        return None
+    if (
+        len(set(listed)) != len(listed)
+        or not present.issubset(listed)
+        or not len(names) == len(present) == len(drawn) == len(contents)
+        or min(map(len, drawn)) < SALT_SIZE
+        or not _KEY_TYPES.issuperset(map(type, keys))
+        or not closed.isdisjoint(names)
+        or not names.isdisjoint(claims)
+    ):
+        return None
+    merged = dict(claims)
+    del merged[last]
+    merged.update(zip(keys, values, strict=True))
+    return merged, keys, {}
+
+
+class _Disclosed:
+    """Walks through claims and puts disclosures where their digests stand."""
+
+    def __init__(self, waiting: dict[bytes, Any], closed: frozenset[int | str]) -> None:
+        self.waiting = waiting
+        self.closed = closed
         self.seen: set[bytes] = set()
         self.origin: dict[Path, bytes] = {}
-        self.closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
-        drawn = set()
-        for data, content in zip(token.disclosures, self._decode(token, profile), strict=True):
-            if type(content) is not list or not 1 <= len(content) <= 3:
-                raise Malformed("a disclosure in another form")
-            salt = content[0]
-            if type(salt) is not bytes or len(salt) < SALT_SIZE:
-                raise Malformed("a disclosure without salt")
-            drawn.add(salt)
-            self.waiting[self.digest(cbor_bytes(data))] = content
-        if len(self.waiting) != len(token.disclosures):
-            raise Refused("disclosure.mismatch", "a disclosure is there twice")
-        if len(drawn) != len(token.disclosures):
-            raise Refused("disclosure.mismatch", "a salt is used twice")
-
-    def _decode(self, token: UnverifiedSdCwt, profile: Profile) -> list[Any]:
-        return [
-            decode_cbor(item, tags=_ELEMENT_TAGS, own=profile.own, redacted=True)
-            for item in token.disclosures
-        ]
 
     def claims(self, claims: Mapping[Any, Any], path: tuple[Step, ...]) -> dict[Any, Any]:
         out = {}
@@ -343,7 +443,7 @@ class _Disclosed:
             if type(key) is CBORSimpleValue:
                 digests = value
             else:
-                out[key] = value if type(value) in _NOT_NESTED else self.value(value, (*path, key))
+                out[key] = value if type(value) in _PLAIN else self.value(value, (*path, key))
         if digests == ():
             return out
         if type(digests) not in (list, tuple):
@@ -363,7 +463,7 @@ class _Disclosed:
                 raise Refused("disclosure.mismatch", "a claim that is never redacted is disclosed")
             where = (*path, key)
             self.origin[where if path else key] = digest
-            out[key] = value if type(value) in _NOT_NESTED else self.value(value, where)
+            out[key] = value if type(value) in _PLAIN else self.value(value, where)
         return out
 
     def value(self, value: Any, path: tuple[Step, ...]) -> Any:
@@ -379,7 +479,7 @@ class _Disclosed:
     def elements(self, values: list[Any], path: tuple[Step, ...]) -> Iterator[Any]:
         for position, value in enumerate(values):
             if type(value) is not CBORTag:
-                yield value if type(value) in _NOT_NESTED else self.value(value, (*path, position))
+                yield value if type(value) in _PLAIN else self.value(value, (*path, position))
                 continue
             content = self.take(value.value)
             if content is None or len(content) == 1:
@@ -388,7 +488,7 @@ class _Disclosed:
                 raise Refused("disclosure.mismatch", "a claim where an array element belongs")
             where = (*path, position)
             self.origin[where] = value.value
-            yield content[1] if type(content[1]) in _NOT_NESTED else self.value(content[1], where)
+            yield content[1] if type(content[1]) in _PLAIN else self.value(content[1], where)
 
     def take(self, digest: Any) -> Any:
         if type(digest) is not bytes or len(digest) != 32:
@@ -397,11 +497,6 @@ class _Disclosed:
             raise Refused("disclosure.mismatch", "a digest stands in two places")
         self.seen.add(digest)
         return self.waiting.pop(digest, None)
-
-    def finish(self) -> tuple[Path, ...]:
-        if self.waiting:
-            raise Refused("disclosure.mismatch", "a disclosure that nothing refers to")
-        return tuple(self.origin)
 
 
 def _digest_of(protected: Mapping[Any, Any]) -> Callable[[bytes], bytes]:
@@ -474,9 +569,7 @@ def verify(
     cose.check_issuer(claims.get(ISS), issuer)
     cose.check_chain(sign1, key, claims.get(ISS), moment)
     cose.check_times(claims, moment, skew=profile.skew)
-    disclosed = _Disclosed(parsed, profile)
-    merged = disclosed.claims(claims, ())
-    paths = disclosed.finish()
+    merged, paths, _ = _disclose(parsed, profile)
     vct = merged.get(VCT)
     if profile.vct is not None and vct not in profile.vct:
         raise Malformed("another type of credential")
@@ -607,14 +700,12 @@ def origins(parsed: UnverifiedSdCwt) -> dict[tuple[Step, ...], bytes]:
     Raises:
         Refused: `disclosure.mismatch`, `credential.malformed`.
     """
-    disclosed = _Disclosed(parsed, _AS_ISSUED)
-    encoded = dict(zip(disclosed.waiting, parsed.disclosures, strict=True))
-    disclosed.claims(parsed.unverified_claims, ())
-    disclosed.finish()
-    return {
-        path if isinstance(path, tuple) else (path,): encoded[digest]
-        for path, digest in disclosed.origin.items()
-    }
+    _, paths, origin = _disclose(parsed, _AS_ISSUED)
+    if not origin and len(paths) == len(parsed.disclosures):
+        return {(path,): item for path, item in zip(paths, parsed.disclosures, strict=True)}  # type: ignore[misc]
+    digest = _digest_of(parsed.sign1.protected)
+    encoded = dict(zip(map(digest, parsed.hashed), parsed.disclosures, strict=True))
+    return {path if isinstance(path, tuple) else (path,): encoded[name] for path, name in origin.items()}
 
 
 def present(
@@ -708,16 +799,29 @@ def parse_kbt(data: bytes, profile: Profile) -> UnverifiedKbt:
         Refused: `credential.malformed`, `algorithm.not_allowed`; `holder.binding_missing` for a bare SD-CWT;
             `credential.expired` if it was signed at or after the end of its credential.
     """
-    value = decode_cbor(data, limit=profile.limit, tags=_SIGN1_TAGS, own=profile.own)
-    outer = _KBT_OWN if profile.own else _KBT_OTHER
+    read = first_item if profile.own else decode_cbor
+    value = read(data, limit=profile.limit, tags=_SIGN1_TAGS)
     if type(value) is not CBORTag:
         raise Malformed("no COSE_Sign1 tag")
-    _refuse_bare(value.value)
-    sign1 = cose.sign1_from_parts(value.value, outer, tags=_SIGN1_TAGS)
-    inner = sign1.protected.get(KCWT)
+    parts = value.value
+    if type(parts) is not tuple or len(parts) != 4 or type(parts[0]) is not bytes:
+        raise Malformed("not four members")
+    _refuse_bare(parts[0])
+    header = read(parts[0], limit=profile.limit, tags=_SIGN1_TAGS)
+    if type(header) is not dict:
+        raise Malformed("the protected header is no map")
+    outer = _KBT_OWN if profile.own else _KBT_OTHER
+    sign1 = cose.sign1_from_parts(parts, outer, header=header)
+    inner = header.get(KCWT)
     if type(inner) is not CBORTag:
         raise Malformed("kcwt is missing or has no tag")
     credential = _from_parts(inner.value, profile)
+    # Ours has no other header, in this order, and nothing unprotected.
+    if profile.own and (
+        parts[0] != _kbt_protected(sign1.alg, _encoded(inner.value, credential.hashed))
+        or data != cose.assemble(parts[0], parts[2], parts[3])
+    ):
+        raise Malformed("not the deterministic CBOR encoding, or something after it")
     claims = decode_cbor(sign1.payload, limit=profile.limit, own=profile.own)
     if type(claims) is not dict:
         raise Malformed("the claims are no map")
@@ -726,15 +830,16 @@ def parse_kbt(data: bytes, profile: Profile) -> UnverifiedKbt:
     return UnverifiedKbt(sign1=sign1, credential=credential, unverified_claims=claims)
 
 
-def _refuse_bare(parts: Any) -> None:
+def _refuse_bare(protected: bytes) -> None:
     """A credential without key binding is told apart from a broken one: the advice differs."""
-    if type(parts) is tuple and len(parts) == 4 and type(parts[0]) is bytes and len(parts[0]) <= 256:
-        try:
-            header = decode_cbor(parts[0])
-        except Malformed:
-            return
-        if isinstance(header, dict) and header.get(cose.TYP) == SD_CWT:
-            raise Refused("holder.binding_missing", "an SD-CWT without key binding")
+    if len(protected) > 64:
+        return
+    try:
+        header = decode_cbor(protected)
+    except Malformed:
+        return
+    if isinstance(header, dict) and header.get(cose.TYP) == SD_CWT:
+        raise Refused("holder.binding_missing", "an SD-CWT without key binding")
 
 
 def _check_kbt_claims(claims: Mapping[Any, Any], outer: cose.Profile) -> None:

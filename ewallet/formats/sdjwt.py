@@ -23,11 +23,11 @@ from ewallet.errors import KeyMaterialError, Malformed, Refused
 from ewallet.formats import jose
 from ewallet.formats.cose import check_issuer
 from ewallet.formats.disclosure import Branch, Path, Step, tree
-from ewallet.formats.jose import Jws, ascii_bytes, encode_json, segment
+from ewallet.formats.jose import Jws, ascii_bytes, encode_json
 from ewallet.formats.statuslist import StatusReference
 from ewallet.keys import SUITES, PublicKey, raw_signature
 from ewallet.moments import seconds
-from ewallet.wire import b64u_decode, b64u_encode, decode_json
+from ewallet.wire import b64u_decode, b64u_encode, decode_json_arrays
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,6 +47,8 @@ MAX_DISCLOSURES: Final = 1024
 """Far above any license; keeps the work for hostile input small."""
 
 _NOT_NESTED: Final = frozenset((int, str, bool, type(None), float))
+_RESERVED: Final = frozenset(("_sd", "..."))
+_LENGTHS: Final = frozenset((2, 3))
 _TO_URL: Final = bytes.maketrans(b"+/", b"-_")
 
 
@@ -75,6 +77,12 @@ def _sha256(data: bytes) -> bytes:
 
 def _digest_text(digest: bytes) -> str:
     return b2a_base64(digest, newline=False).translate(_TO_URL).rstrip(b"=").decode("ascii")
+
+
+def _digest_texts(digests: list[bytes]) -> list[str]:
+    """Several digests of 32 bytes at once: with one zero byte between them each makes 44 characters."""
+    text = b2a_base64(b"\0".join(digests) + b"\0", newline=False).translate(_TO_URL).decode("ascii")
+    return [text[start : start + 43] for start in range(0, len(digests) * 44, 44)]
 
 
 def _json_text(value: Any) -> str:
@@ -362,26 +370,79 @@ def _check_binding_form(binding: Mapping[str, Any], credential: Mapping[str, Any
         raise Refused("credential.expired", "signed at or after the end of its credential")
 
 
-class _Disclosed:
-    """The disclosures by digest, and the claims put together from them."""
+def _disclose(
+    token: UnverifiedSdJwt, profile: Profile
+) -> tuple[dict[str, Any], tuple[Path, ...], Mapping[Path, str]]:
+    """The claims with what was disclosed, the paths, and the digest of each path (empty if not walked).
 
-    def __init__(self, token: UnverifiedSdJwt, profile: Profile) -> None:
-        digest = _digest_of(token.unverified_claims)
-        self.waiting: dict[str, Any] = {}
+    Raises:
+        Refused: `disclosure.mismatch`, `credential.malformed`, `algorithm.not_allowed`.
+    """
+    digest = _digest_of(token.unverified_claims)
+    closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
+    contents = decode_json_arrays(jose.segments(token.disclosures))
+    if not _LENGTHS.issuperset(map(len, contents)):
+        raise Malformed("a disclosure in another form")
+    salts = {content[0] for content in contents if type(content[0]) is str}
+    digests = _digest_texts([digest(data) for data in token.disclosures])
+    waiting = dict(zip(digests, contents, strict=True))
+    if len(waiting) != len(contents):
+        raise Refused("disclosure.mismatch", "a disclosure is there twice")
+    if len(salts) != len(contents):
+        raise Refused("disclosure.mismatch", "a salt that is no text, or is used twice")
+    flat = _disclose_flat(token, waiting, closed)
+    if flat is not None:
+        return flat
+    walk = _Disclosed(waiting, closed)
+    merged = walk.claims(token.unverified_claims, ())
+    if waiting:
+        raise Refused("disclosure.mismatch", "a disclosure that nothing refers to")
+    return merged, tuple(walk.origin), walk.origin
+
+
+def _disclose_flat(
+    token: UnverifiedSdJwt, waiting: dict[str, Any], closed: frozenset[str]
+) -> tuple[dict[str, Any], tuple[Path, ...], Mapping[Path, str]] | None:
+    """The same for the common case: only claims at the top are redacted, and none has parts.
+
+    None: not that case, or something is wrong, and the walk will tell what. A name can be written with
+    escapes, but then with a backslash.
+    """
+    claims, payload = token.unverified_claims, token.jws.payload
+    listed = claims.get("_sd")
+    if type(listed) is not list or not waiting or set(map(len, waiting.values())) != {3}:
+        return None
+    if b"\\" in payload or payload.count(b'"_sd"') != 1 or b'"..."' in payload:
+        return None
+    _, keys, values = zip(*waiting.values(), strict=True)
+    if not _NOT_NESTED.issuperset(map(type, values)) or {str} != set(map(type, keys)):
+        return None
+    names = set(keys)
+    if (
+        {str} != set(map(type, listed))
+        or len(set(listed)) != len(listed)
+        or not waiting.keys() <= set(listed)
+        or len(names) != len(keys)
+        or not closed.isdisjoint(names)
+        or not _RESERVED.isdisjoint(names)
+        or not names.isdisjoint(claims)
+    ):
+        return None
+    merged = dict(claims)
+    del merged["_sd"]
+    merged.pop("_sd_alg", None)
+    merged.update(zip(keys, values, strict=True))
+    return merged, keys, {}
+
+
+class _Disclosed:
+    """Walks through claims and puts disclosures where their digests stand."""
+
+    def __init__(self, waiting: dict[str, Any], closed: frozenset[str]) -> None:
+        self.waiting = waiting
+        self.closed = closed
         self.seen: set[str] = set()
         self.origin: dict[Path, str] = {}
-        self.closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
-        drawn = set()
-        for data in token.disclosures:
-            content = decode_json(segment(data))
-            if type(content) is not list or not 2 <= len(content) <= 3 or type(content[0]) is not str:
-                raise Malformed("a disclosure in another form")
-            drawn.add(content[0])
-            self.waiting[_digest_text(digest(data))] = content
-        if len(self.waiting) != len(token.disclosures):
-            raise Refused("disclosure.mismatch", "a disclosure is there twice")
-        if len(drawn) != len(token.disclosures):
-            raise Refused("disclosure.mismatch", "a salt is used twice")
 
     def claims(self, claims: Mapping[str, Any], path: tuple[Step, ...]) -> dict[str, Any]:
         out = {}
@@ -445,11 +506,6 @@ class _Disclosed:
             raise Refused("disclosure.mismatch", "a digest stands in two places")
         self.seen.add(digest)
         return self.waiting.pop(digest, None)
-
-    def finish(self) -> tuple[Path, ...]:
-        if self.waiting:
-            raise Refused("disclosure.mismatch", "a disclosure that nothing refers to")
-        return tuple(self.origin)
 
 
 def _digest_of(claims: Mapping[str, Any]) -> Callable[[bytes], bytes]:
@@ -581,9 +637,7 @@ def verify(
     check_issuer(claims.get("iss"), issuer)
     jose.check_chain(jws, key, claims.get("iss"), moment)
     jose.check_times(claims, moment, skew=profile.skew)
-    disclosed = _Disclosed(parsed, profile)
-    merged = disclosed.claims(claims, ())
-    paths = disclosed.finish()
+    merged, paths, _ = _disclose(parsed, profile)
     vct = merged.get("vct")
     if profile.vct is not None and vct not in profile.vct:
         raise Malformed("another type of credential")
@@ -687,14 +741,16 @@ def origins(parsed: UnverifiedSdJwt) -> dict[tuple[Step, ...], bytes]:
     Raises:
         Refused: `disclosure.mismatch`, `credential.malformed`.
     """
-    disclosed = _Disclosed(parsed, _ANY)
-    encoded = dict(zip(disclosed.waiting, parsed.disclosures, strict=True))
-    disclosed.claims(parsed.unverified_claims, ())
-    disclosed.finish()
-    return {
-        path if isinstance(path, tuple) else (path,): encoded[digest]
-        for path, digest in disclosed.origin.items()
-    }
+    _, paths, origin = _disclose(parsed, _ANY)
+    if not origin and len(paths) == len(parsed.disclosures):
+        return {_steps(path): item for path, item in zip(paths, parsed.disclosures, strict=True)}
+    digest = _digest_of(parsed.unverified_claims)
+    encoded = {_digest_text(digest(data)): data for data in parsed.disclosures}
+    return {_steps(path): encoded[name] for path, name in origin.items()}
+
+
+def _steps(path: Path) -> tuple[Step, ...]:
+    return path if isinstance(path, tuple) else (path,)
 
 
 _ANY: Final = Profile(own=False, exp_required=False)
