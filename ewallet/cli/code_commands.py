@@ -1,0 +1,331 @@
+"""`ewallet code issue`, `ewallet code show`, `ewallet gate`."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ewallet.cli.exits import Exit, report
+from ewallet.errors import ConfigError, NotFound, RecordError, Refused
+from ewallet.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from ewallet.code.challenge import CheckedChallenge
+    from ewallet.code.wallet import Wallet
+    from ewallet.trust.scenes import Scene
+    from ewallet.trust.trust import Trust
+
+_FILE: Final = click.Path(path_type=Path, dir_okay=False)
+_GIVEN: Final = click.Path(path_type=Path, dir_okay=False, exists=True)
+
+
+def _password(file: Path | None, what: str) -> str:
+    if file is not None:
+        return file.read_text().rstrip("\r\n")
+    return str(click.prompt(f"Password of the {what}", hide_input=True, err=True))
+
+
+@click.group()
+def code() -> None:
+    """Issue passes into a wallet file, and show rotating codes from it."""
+
+
+def _attribute(given: str) -> tuple[str, Any]:
+    name, separator, value = given.partition("=")
+    if not separator:
+        raise click.UsageError("--attribute takes NAME=VALUE, such as resident=true")
+    if name == "portrait_digest":
+        return name, Path(value).read_bytes()
+    return name, {"true": True, "false": False}.get(value, value)
+
+
+@code.command()
+@click.option("--key", "key_file", required=True, type=_GIVEN, help="Key of the code authority (PKCS#8).")
+@click.option("--name", help="URI of the code authority.")
+@click.option("--wallet", "wallet_file", required=True, type=_FILE, help="Wallet file to add to, or to make.")
+@click.option("--subject", required=True, help="The authority's identifier of the person; stays with it.")
+@click.option("--kind", default="person", show_default=True)
+@click.option("--scene", "scenes", multiple=True, required=True, help="May be given several times.")
+@click.option("--attribute", "attributes", multiple=True, help="NAME=VALUE; portrait_digest=FILE.")
+@click.option("--count", default=8, show_default=True, type=click.IntRange(1, 512))
+@click.option("--assurance", default="substantial", show_default=True)
+@click.option("--secret-file", type=_GIVEN, help="Secret for pseudonyms, 32 bytes or more.")
+@click.option("--password-file", type=_GIVEN, help="Password of the key.")
+@click.option("--wallet-password-file", type=_GIVEN, help="Password of the wallet.")
+def issue(
+    key_file: Path,
+    name: str | None,
+    wallet_file: Path,
+    subject: str,
+    kind: str,
+    scenes: tuple[str, ...],
+    attributes: tuple[str, ...],
+    count: int,
+    assurance: str,
+    secret_file: Path | None,
+    password_file: Path | None,
+    wallet_password_file: Path | None,
+) -> int:
+    """Issue passes to fresh software keys of a wallet file: authority and phone in one, for trials."""
+    from ewallet.code import possession  # noqa: PLC0415 (this command only)
+    from ewallet.code.authority import CodeAuthority  # noqa: PLC0415 (this command only)
+    from ewallet.code.wallet import Wallet  # noqa: PLC0415 (this command only)
+    from ewallet.keys import SigningKey  # noqa: PLC0415 (this command only)
+
+    now = datetime.now(UTC)
+    signer = SigningKey.load(key_file, _password(password_file, "key"))
+    wallet_password = _password(wallet_password_file, "wallet")
+    wallet = Wallet.open(wallet_file, wallet_password) if wallet_file.exists() else Wallet()
+    authority = CodeAuthority(
+        signer=signer, name=name, secret=secret_file.read_bytes() if secret_file else None
+    )
+    devices = [SigningKey.generate(signer.public_key.suite) for _ in range(count)]
+    nonce = authority.challenge(now)
+    proven = [
+        (device.public_key, possession.prove(device, authority=authority.name, nonce=nonce))
+        for device in devices
+    ]
+    try:
+        issued = authority.issue_passes(
+            proven,
+            subject=subject,
+            kind=kind,
+            scenes=scenes,
+            attributes=dict(map(_attribute, attributes)),
+            assurance=assurance,
+            now=now,
+        )
+    except RecordError as error:
+        return report(str(error), "see the scenes of the trust lists", Exit.USAGE)
+    wallet.forget(now=now)
+    for made, device in zip(issued, devices, strict=True):
+        wallet.add(made, device)
+    wallet.save(wallet_file, wallet_password)
+    end = datetime.fromtimestamp(issued[0].ends_at, UTC)
+    print(f"{len(issued)} passes for {', '.join(sorted(set(scenes)))} until {end:%Y-%m-%d %H:%M} UTC")
+    print(f"wallet  {wallet_file}  (encrypted; software keys: for development, not for production)")
+    return Exit.ACCEPTED
+
+
+@code.command()
+@click.option("--wallet", "wallet_file", required=True, type=_GIVEN)
+@click.option("--scene", help="Scene to show the code in.")
+@click.option("--venue", default="", help="URI of the place; may be left out where the scene's rule allows.")
+@click.option("--challenge", "question", help="Text EWQ of the verifier's question; needs --trust.")
+@click.option("--disclose", multiple=True, help="Attribute to disclose; may be given several times.")
+@click.option("--trust", "bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--state", type=click.Path(path_type=Path), help="Where verified lists are kept.")
+@click.option("--watch", is_flag=True, help="Draw it in the terminal and sign anew every interval.")
+@click.option("--interval", default=10, show_default=True, type=click.IntRange(1, 30))
+@click.option("--png", type=_FILE)
+@click.option("--svg", type=_FILE)
+@click.option("--yes", is_flag=True, help="Answer a challenge without asking.")
+@click.option("--password-file", type=_GIVEN, help="Password of the wallet.")
+def show(
+    wallet_file: Path,
+    scene: str | None,
+    venue: str,
+    question: str | None,
+    disclose: tuple[str, ...],
+    bundle: Path | None,
+    state: Path | None,
+    watch: bool,  # noqa: FBT001 (a flag of the command line)
+    interval: int,
+    png: Path | None,
+    svg: Path | None,
+    yes: bool,  # noqa: FBT001 (a flag of the command line)
+    password_file: Path | None,
+) -> int:
+    """Show a code, once as text (and picture), or rotating in the terminal; or answer a challenge."""
+    from ewallet.code.wallet import Wallet  # noqa: PLC0415 (this command only)
+
+    if (scene is None) == (question is None):
+        raise click.UsageError("give either --scene or --challenge")
+    password = _password(password_file, "wallet")
+    wallet = Wallet.open(wallet_file, password)
+    trust = _trust(bundle, state)
+    try:
+        if question is not None:
+            text = _answer(wallet, question, trust, disclose, yes=yes)
+        else:
+            rules = _scene(scene or "", trust)
+            text = _code(wallet, rules, venue, disclose)
+    except Refused as refused:
+        reason = REASONS[refused.reason]
+        return report(f"{refused.reason}: {reason.en}", reason.advice_en, Exit.REJECTED)
+    except NotFound as error:
+        return report(str(error), "issue passes with 'ewallet code issue'", Exit.ENVIRONMENT)
+    wallet.save(wallet_file, password)
+    _draw(text, png, svg)
+    if not watch or question is not None:
+        print(text)
+        return Exit.ACCEPTED
+    _watch(lambda: _code(wallet, rules, venue, disclose), rules, disclose, interval)
+    return Exit.ACCEPTED
+
+
+def _trust(bundle: Path | None, state: Path | None) -> Trust | None:
+    if bundle is None:
+        return None
+    from ewallet.cli.verify_command import state_directory  # noqa: PLC0415 (with lists only)
+    from ewallet.verify.counter import open_trust  # noqa: PLC0415 (with lists only)
+
+    place = (state or state_directory()) / "wallet"
+    return open_trust(bundle, state=place, now=datetime.now(UTC))
+
+
+def _scene(name: str, trust: Trust | None) -> Scene:
+    from ewallet.trust.scenes import builtin_scenes  # noqa: PLC0415 (this command only)
+
+    scenes: Mapping[str, Scene] = builtin_scenes() if trust is None else trust.scenes
+    if name not in scenes:
+        raise click.UsageError(f"no such scene: {name}; there are {', '.join(sorted(scenes))}")
+    return scenes[name]
+
+
+def _code(wallet: Wallet, scene: Scene, venue: str, disclose: tuple[str, ...]) -> str:
+    from ewallet.code import rotating  # noqa: PLC0415 (this command only)
+
+    now = datetime.now(UTC)
+    if scene.challenge:
+        raise Refused("code.challenge", "this scene asks first")
+    audience = rotating.audience_of(scene, venue=venue)
+    made, device = wallet.choose(scene.id, audience=audience, now=now)
+    rotating.check_showing(made, scene, disclose=disclose, now=now)
+    return rotating.show(made, device, audience=audience, now=now, disclose=disclose)
+
+
+def _answer(
+    wallet: Wallet, question: str, trust: Trust | None, disclose: tuple[str, ...], *, yes: bool
+) -> str:
+    from ewallet.code import challenge, rotating  # noqa: PLC0415 (this command only)
+
+    if trust is None:
+        raise click.UsageError("a challenge is checked against trust lists: give --trust DIR")
+    now = datetime.now(UTC)
+    asked = challenge.check_challenge(question, trust, now=now)
+    click.echo(_who_asks(asked, disclose), err=True)
+    if not yes:
+        click.confirm("Answer?", abort=True, err=True)
+    made, device = wallet.choose(asked.scene.id, audience=asked.venue, now=now)
+    return rotating.answer(made, device, challenge=asked, disclose=disclose, now=datetime.now(UTC))
+
+
+def _who_asks(asked: CheckedChallenge, disclose: tuple[str, ...]) -> str:
+    name = asked.asker.names.get("zh") or asked.asker.uri
+    wants = ", ".join(sorted(asked.attributes)) or "nothing but the code"
+    return (
+        f"{name} ({asked.asker.uri}) asks at {asked.venue}\n"
+        f"scene {asked.scene.id}; asks for: {wants}; will be shown: {', '.join(disclose) or 'nothing'}"
+    )
+
+
+def _draw(text: str, png: Path | None, svg: Path | None) -> None:
+    if png is None and svg is None:
+        return
+    from ewallet.formats.qr import qr_png, qr_svg  # noqa: PLC0415 (Pillow)
+
+    if png is not None:
+        png.write_bytes(qr_png(text))
+    if svg is not None:
+        svg.write_text(qr_svg(text))
+
+
+_HALVES: Final = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
+
+
+def draw_in_terminal(text: str) -> str:
+    """The QR code of a text in half blocks, light modules drawn, for a dark terminal."""
+    from ewallet.formats.qr import QUIET_ZONE, matrix  # noqa: PLC0415 (Pillow)
+
+    rows = matrix(text)
+    side = len(rows) + 2 * QUIET_ZONE
+    blank = [False] * side
+    padding = [False] * QUIET_ZONE
+    grid = [blank] * QUIET_ZONE + [padding + row + padding for row in rows] + [blank] * QUIET_ZONE
+    if len(grid) % 2:
+        grid.append(blank)
+    return "\n".join(
+        "".join(_HALVES[pair] for pair in zip(upper, lower, strict=True))
+        for upper, lower in zip(grid[::2], grid[1::2], strict=True)
+    )
+
+
+def _watch(make: Any, scene: Scene, disclose: tuple[str, ...], interval: int) -> None:
+    words = f"{scene.names.get('zh', scene.id)} · {scene.id}; shown: {', '.join(disclose) or 'nothing more'}"
+    try:
+        while True:
+            picture = draw_in_terminal(make())
+            if shutil.get_terminal_size().columns < len(picture.splitlines()[0]):
+                words = "(the terminal is too narrow for the code)"
+            for left in range(interval, 0, -1):
+                print(f"\033[H\033[2J{picture}\n{words}\n{left:3d} s", flush=True)
+                time.sleep(1)
+    except KeyboardInterrupt:
+        print()
+
+
+@click.command()
+@click.option("--trust", "bundle", required=True, type=click.Path(path_type=Path, file_okay=False))
+@click.option("--root", type=_FILE, help="Pin the first root of the trust lists to this file.")
+@click.option("--policy", type=_FILE, help="Policy of this gate; default: in the bundle.")
+@click.option("--state", type=click.Path(path_type=Path), help="Replay guard and trust state.")
+@click.option(
+    "--guard", "guard_url", default="file", show_default=True, help="file, memory, redis:// or SQL URL."
+)
+@click.option("--port", type=click.Path(path_type=Path), help="Serial port or pipe of the scanner.")
+@click.option("--name", "gate_name", default="gate", show_default=True, help="Name of this gate in its log.")
+@click.option("--health", type=_FILE, help="File that is touched while the gate is alive.")
+@click.option("--key", "key_file", type=_GIVEN, help="Key for questions, where the scene requires them.")
+@click.option("--issuer", default="", help="URI of this verifier on the trust lists, with --key.")
+@click.option("--password-file", type=_GIVEN, help="Password of the key.")
+def gate(
+    bundle: Path,
+    root: Path | None,
+    policy: Path | None,
+    state: Path | None,
+    guard_url: str,
+    port: Path | None,
+    gate_name: str,
+    health: Path | None,
+    key_file: Path | None,
+    issuer: str,
+    password_file: Path | None,
+) -> int:
+    """Run a gate: read codes from a scanner (standard input or --port), print one line of JSON for each.
+
+    The bundle is loaded anew when it changes. Where the scene requires a challenge, a line with `question` is
+    printed first and after each answer: show it to the holder.
+    """
+    from ewallet.cli.gate import Gate, open_guard, questioner, run  # noqa: PLC0415 (gates only)
+    from ewallet.cli.verify_command import state_directory  # noqa: PLC0415 (gates only)
+
+    place = state or state_directory()
+    place.mkdir(parents=True, exist_ok=True)
+    ask = None
+    if key_file is not None:
+        ask = questioner(key_file, _password(password_file, "key"), issuer)
+    try:
+        guard = open_guard(guard_url, place, now=datetime.now(UTC))
+        here = Gate(
+            bundle, root=root, policy=policy, state=place, guard=guard, name=gate_name, health=health, ask=ask
+        )
+        here.load(datetime.now(UTC))
+    except (ConfigError, ValueError) as error:
+        return report(str(error), "see 'ewallet gate --help'", Exit.USAGE)
+    except Refused as refused:
+        return report(str(refused), REASONS[refused.reason].advice_en, Exit.ENVIRONMENT)
+    if port is None:
+        run(here, sys.stdin.fileno())
+    else:
+        with port.open("rb", buffering=0) as scanner:
+            run(here, scanner.fileno())
+    return Exit.ACCEPTED
