@@ -11,7 +11,7 @@ pkcs11.py    a Signer on a PKCS#11 token                                        
 ```
 """
 
-from ewallet.keys.keys import PublicKey, Signer, SigningKey, raw_signature
+from ewallet.keys.keys import PublicKey, Signer, SigningKey, raw_signature, sign_many
 from ewallet.keys.suites import HYBRID, SUITES, TRUST_SUITES, Suite, suite_named
 
 __all__ = [
@@ -23,5 +23,6 @@ __all__ = [
     "SigningKey",
     "Suite",
     "raw_signature",
+    "sign_many",
     "suite_named",
 ]

@@ -403,6 +403,12 @@ class SigningKey:
         return key
 
 
+def sign_many(signer: Signer, messages: Iterable[bytes]) -> list[bytes]:
+    """Signs messages with any signer, in their order; a device that has a `sign_many` is kept busy by it."""
+    batch = getattr(signer, "sign_many", None)
+    return [signer.sign(message) for message in messages] if batch is None else list(batch(messages))
+
+
 def raw_signature(signature: bytes, suite: Suite) -> bytes:
     """A signature in the form of the wire, from a device that gives either that or DER.
 

