@@ -9,7 +9,7 @@ from __future__ import annotations
 import zipfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Protocol
-from urllib.parse import unquote
+from urllib.parse import unquote, urlsplit
 
 from ewallet.errors import TrustError
 
@@ -158,6 +158,13 @@ class WebSource:
         self._proxy = proxy
         self._fetcher: FetcherInterface | None = None
 
+    def close(self) -> None:
+        """Closes its connections."""
+        close = getattr(self._fetcher, "close", None)
+        if close is not None:
+            close()
+        self._fetcher = None
+
     def read(self, path: str, limit: int) -> bytes | None:
         """See `Source`."""
         from tuf.api import exceptions  # noqa: PLC0415 -- only a refresh needs TUF
@@ -177,26 +184,30 @@ class WebSource:
     def fetcher(self) -> tuple[FetcherInterface, str]:
         """See `Source`."""
         if self._fetcher is None:
-            self._fetcher = _web_fetcher(self._timeout, self._retries, self._proxy)
+            proxy = _proxy_for(self._url) if self._proxy is None else self._proxy
+            self._fetcher = _web_fetcher(self._timeout, self._retries, proxy)
         return self._fetcher, self._url
 
 
-def _web_fetcher(timeout: float, retries: int, proxy: str | None) -> FetcherInterface:
+def _proxy_for(url: str) -> str:
+    """The proxy that the environment names for a URL; empty if none."""
+    from urllib.request import getproxies, proxy_bypass  # noqa: PLC0415 -- only the web needs it
+
+    parts = urlsplit(url)
+    return "" if proxy_bypass(parts.hostname or "") else getproxies().get(parts.scheme, "")
+
+
+def _web_fetcher(timeout: float, retries: int, proxy: str) -> FetcherInterface:
     import urllib3  # noqa: PLC0415 -- only the web needs it
     from tuf.api.exceptions import (  # noqa: PLC0415
         DownloadError,
         DownloadHTTPError,
         SlowRetrievalError,
     )
-    from tuf.ngclient._internal.proxy import ProxyEnvironment  # noqa: PLC0415
     from tuf.ngclient.fetcher import FetcherInterface  # noqa: PLC0415
 
     headers = {"User-Agent": "ewallet", "Accept-Encoding": "identity"}
-    pool = (
-        urllib3.ProxyManager(proxy, headers=headers)
-        if proxy is not None
-        else ProxyEnvironment(headers=headers)
-    )
+    pool = urllib3.ProxyManager(proxy, headers=headers) if proxy else urllib3.PoolManager(headers=headers)
     policy = urllib3.Retry(
         total=retries,
         redirect=0,
@@ -207,6 +218,9 @@ def _web_fetcher(timeout: float, retries: int, proxy: str | None) -> FetcherInte
 
     class WebFetcher(FetcherInterface):
         last = ""
+
+        def close(self) -> None:
+            pool.clear()
 
         def _fetch(self, url: str) -> Iterator[bytes]:
             self.last = url

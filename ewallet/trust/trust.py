@@ -28,7 +28,7 @@ from ewallet.trust.entries import (
     Window,
 )
 from ewallet.trust.recognition import Recognition, Rule, rule_from_json
-from ewallet.trust.scenes import Scene, scene_from_json
+from ewallet.trust.scenes import ASSURANCE, Scene, scene_from_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -300,6 +300,8 @@ class Trust:
         now: datetime,
         digest: bytes | None = None,
         proofs: Sequence[Statement | bytes] = (),
+        scene: str | None = None,
+        assurance: str | None = None,
     ) -> None:
         """Decides whether a signature by a listed key, made then, counts now.
 
@@ -321,6 +323,8 @@ class Trust:
             now: the moment that is decided for (a past one for an archive).
             digest: digest of the signed bytes, which statements must name.
             proofs: register statements, verified or as received.
+            scene: scene that a pass is used in; it must be granted to the code authority.
+            assurance: level that a pass claims; it must not exceed what is granted.
 
         Raises:
             Refused: with the reason.
@@ -337,7 +341,7 @@ class Trust:
         if not listed.window.contains(then):  # 4
             raise Refused("issuer.key_not_valid_then", "outside the key's window")
         self._require_proof(listed, then, at, digest, proofs)  # 5
-        _require_grant(listed, type, region, then)  # 6
+        _require_grant(listed, then, type, region, scene=scene, assurance=assurance)  # 6
 
     def _require_state(self, listed: ListedKey, then: int, at: int) -> None:
         if listed.void:
@@ -548,6 +552,10 @@ def _within(asked: frozenset[str], granted: frozenset[str]) -> bool:
     return asked <= granted or "*" in granted
 
 
+def _reaches(granted: str, claimed: str) -> bool:
+    return granted in ASSURANCE and ASSURANCE.index(claimed) <= ASSURANCE.index(granted)
+
+
 def _grant(row: Mapping[str, Any]) -> Grant:
     sets = {
         name: frozenset(row.get(name, ())) for name in ("types", "regions", "scenes", "attributes", "venues")
@@ -555,7 +563,15 @@ def _grant(row: Mapping[str, Any]) -> Grant:
     return Grant(**sets, assurance=row.get("assurance", ""), start=row.get("from", 0), until=row.get("until"))
 
 
-def _require_grant(listed: ListedKey, type_code: str | None, region: str | None, then: int) -> None:
+def _require_grant(
+    listed: ListedKey,
+    then: int,
+    type_code: str | None,
+    region: str | None,
+    *,
+    scene: str | None,
+    assurance: str | None,
+) -> None:
     open_then = [grant for grant in listed.grants if grant.contains(then)]
     if not open_then:
         reason = "issuer.type_not_granted" if listed.service is Service.LICENSES else "issuer.service"
@@ -564,8 +580,16 @@ def _require_grant(listed: ListedKey, type_code: str | None, region: str | None,
         open_then = [grant for grant in open_then if grant.covers_type(type_code)]
         if not open_then:
             raise Refused("issuer.type_not_granted", "the type is not granted to the issuer")
-    if region is not None and not any(grant.covers_region(region) for grant in open_then):
-        raise Refused("issuer.region", "the region is not granted to the issuer")
+    if region is not None:
+        open_then = [grant for grant in open_then if grant.covers_region(region)]
+        if not open_then:
+            raise Refused("issuer.region", "the region is not granted to the issuer")
+    if scene is not None:
+        open_then = [grant for grant in open_then if _within(frozenset((scene,)), grant.scenes)]
+    if assurance is not None:
+        open_then = [grant for grant in open_then if _reaches(grant.assurance, assurance)]
+    if not open_then:
+        raise Refused("issuer.service", "the scene or the level of assurance is not granted")
 
 
 __all__ = ["FRESH", "LONGEST", "Brake", "Trust"]

@@ -27,7 +27,8 @@ from securesystemslib.signer import (
 from securesystemslib.signer import Signer as TufSignerBase
 
 from ewallet.errors import KeyMaterialError
-from ewallet.keys import SUITES, PublicKey
+from ewallet.keys import PublicKey
+from ewallet.keys.suites import TRUST_SUITES
 
 if TYPE_CHECKING:
     from securesystemslib.signer import SecretsHandler
@@ -61,7 +62,7 @@ class SuiteKey(Key):
     def public(self) -> PublicKey:
         """The key; raises `ValueError` if it is unusable, as TUF's reader expects."""
         try:
-            return PublicKey(SUITES[self.scheme], bytes.fromhex(self.keyval["public"]))
+            return PublicKey(TRUST_SUITES[self.scheme], bytes.fromhex(self.keyval["public"]))
         except (KeyMaterialError, KeyError, TypeError) as error:
             raise ValueError("unusable key") from error
 
@@ -75,7 +76,7 @@ class SuiteKey(Key):
             raise UnverifiedSignatureError(f"signature by {signature.keyid} does not verify")
 
 
-for _suite in SUITES.values():
+for _suite in TRUST_SUITES.values():
     if _suite.name not in ("ES256", "Ed25519", "ES384"):
         KEY_FOR_TYPE_AND_SCHEME[(KEY_TYPE, _suite.name)] = SuiteKey
 
