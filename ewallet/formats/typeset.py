@@ -206,6 +206,47 @@ def page_texts(pdf: bytes | Path) -> list[str]:
         return [page.get_textpage().get_text_range() for page in document]
 
 
+@dataclass(frozen=True, slots=True)
+class Character:
+    """One character of a text layer and where it stands.
+
+    Attributes:
+        text: the character.
+        box: left, top, right, bottom in millimetres from the upper left corner of the page.
+    """
+
+    text: str
+    box: tuple[float, float, float, float]
+
+
+def page_characters(pdf: bytes | Path) -> list[list[Character]]:
+    """The characters of every page's text layer in their order, without white space."""
+    with _Opened(pdf) as document:
+        return [list(_characters(page)) for page in document]
+
+
+def _characters(page: Any) -> Iterator[Character]:
+    import pypdfium2.raw as pdfium  # noqa: PLC0415 - loaded already by the caller
+
+    height = page.get_height()
+    layer = page.get_textpage()
+    high = 0
+    for index in range(layer.count_chars()):
+        code = pdfium.FPDFText_GetUnicode(layer, index)
+        if 0xD800 <= code < 0xDC00:  # beyond the basic plane: two entries make one character
+            high = code
+            continue
+        if 0xDC00 <= code < 0xE000:
+            code = 0x10000 + ((high - 0xD800) << 10) + (code - 0xDC00)
+        char = chr(code)
+        if code == 0 or char.isspace():
+            continue
+        left, bottom, right, top = layer.get_charbox(index)
+        corners = (left, height - top, right, height - bottom)
+        mm_left, mm_top, mm_right, mm_bottom = (side / _POINTS_PER_INCH * 25.4 for side in corners)
+        yield Character(char, (mm_left, mm_top, mm_right, mm_bottom))
+
+
 def attachments(pdf: bytes | Path) -> dict[str, bytes]:
     """The embedded files of a PDF by name.
 

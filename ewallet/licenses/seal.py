@@ -18,9 +18,12 @@ from stdnum.iso7064 import mod_37_36
 from ewallet.errors import Malformed, Refused
 from ewallet.formats import cose, text
 from ewallet.formats.statuslist import StatusReference
+from ewallet.keys import SUITES
+from ewallet.licenses.license import face_digest
 from ewallet.moments import seconds
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
 
     from ewallet.keys import PublicKey, Signer
@@ -135,6 +138,20 @@ class UnverifiedSeal:
     def digest(self) -> bytes:
         """SHA-256 of the signed bytes: names this seal in edition statements."""
         return self.cwt.digest
+
+    def covers(self, face: Iterable[tuple[str, str]]) -> bool:
+        """Whether the seal's digest is over this face.
+
+        Args:
+            face: key and value in catalog order.
+        """
+        pairs = tuple(face)
+        seal = self.unverified
+        return any(
+            face_digest(pairs, seal.salt, suite.digest) == seal.face_digest
+            for suite in SUITES.values()
+            if self.cwt.sign1.alg in suite.cose_accepts
+        )
 
 
 def shortened(value: str) -> str:
