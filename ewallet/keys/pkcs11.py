@@ -24,15 +24,9 @@ from ewallet.keys import der
 from ewallet.keys.keys import PublicKey
 from ewallet.keys.suites import ED25519, ES256, Suite
 
-try:
-    import pkcs11
-    from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
-    from pkcs11.exceptions import PKCS11Error
-except ImportError as error:  # pragma: no cover - depends on the installation
-    raise MissingExtra("pkcs11", "a signer on a PKCS#11 token") from error
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
+    from types import ModuleType
 
 _PATH: Final = frozenset({"token", "serial", "manufacturer", "model", "object", "id", "type", "slot-id"})
 _QUERY: Final = frozenset({"module-path", "pin-source"})
@@ -117,12 +111,20 @@ def _attributes(text: str, separator: str) -> dict[str, bytes]:
     return found
 
 
+def _package() -> ModuleType:
+    try:
+        import pkcs11  # noqa: PLC0415  this file can be imported without the extra
+    except ImportError as error:
+        raise MissingExtra("pkcs11", "a signer on a PKCS#11 token") from error
+    return pkcs11
+
+
 @contextmanager
 def _device() -> Iterator[None]:
     """The token's exceptions become `SignerError`: it names the kind of failure, never a value."""
     try:
         yield
-    except PKCS11Error as error:
+    except _package().PKCS11Error as error:
         raise SignerError(f"the token failed: {type(error).__name__}") from error
 
 
@@ -150,8 +152,10 @@ class Pkcs11Signer:
                     self._sessions.append(session)
                     self._idle.put(_private(session, uri))
                 self.public_key = _public(self._sessions[0], self._idle.queue[0])
-            self._digest = _sha256 if self.public_key.suite is ES256 else _whole
-            self._mechanism = Mechanism.ECDSA if self.public_key.suite is ES256 else Mechanism.EDDSA
+            mechanisms = _package().Mechanism
+            hashed = self.public_key.suite is ES256
+            self._digest = _sha256 if hashed else _whole
+            self._mechanism = mechanisms.ECDSA if hashed else mechanisms.EDDSA
             self._check_pair()
         except BaseException:
             self.close()
@@ -167,6 +171,7 @@ class Pkcs11Signer:
             sessions: how many signatures the token may work on at a time.
 
         Raises:
+            MissingExtra: the extra `pkcs11` is not installed.
             ValueError: a URI that does not name a key, or fewer than one session.
             SignerError: no such module, token or key; a wrong PIN; a key of another kind.
         """
@@ -276,14 +281,14 @@ def _library(uri: KeyUri) -> tuple[Any, AbstractContextManager[object]]:
     module that nobody else in this program uses is initialized again, with locking by the operating system.
     Where that is not possible, calls take turns.
     """
-    path = uri.module
+    package, path = _package(), uri.module
     if path is None:
         raise SignerError("the URI names no module: module-path is missing")
     with _loading:
         known = _turns.get(path)
         try:
             unused = known is None and _initialize(path)
-            library = pkcs11.lib(str(path))
+            library = package.lib(str(path))
         except (RuntimeError, OSError, AttributeError) as error:
             raise SignerError("the PKCS#11 module cannot be loaded") from error
         if known is None:
@@ -334,11 +339,12 @@ def _text(value: Any) -> str:
 
 
 def _private(session: Any, uri: KeyUri) -> Any:
-    wanted: dict[Any, Any] = {Attribute.CLASS: ObjectClass.PRIVATE_KEY}
+    attributes, classes = _package().Attribute, _package().ObjectClass
+    wanted = {attributes.CLASS: classes.PRIVATE_KEY}
     if uri.label is not None:
-        wanted[Attribute.LABEL] = uri.label
+        wanted[attributes.LABEL] = uri.label
     if uri.identifier is not None:
-        wanted[Attribute.ID] = uri.identifier
+        wanted[attributes.ID] = uri.identifier
     found = list(session.get_objects(wanted))
     if len(found) != 1:
         raise SignerError(f"{len(found)} private keys fit the URI: exactly one must")
@@ -347,21 +353,23 @@ def _private(session: Any, uri: KeyUri) -> Any:
 
 def _public(session: Any, private: Any) -> PublicKey:
     """The public key beside a private one: same CKA_ID."""
-    wanted = {Attribute.CLASS: ObjectClass.PUBLIC_KEY, Attribute.ID: private[Attribute.ID]}
+    attributes, classes = _package().Attribute, _package().ObjectClass
+    wanted = {attributes.CLASS: classes.PUBLIC_KEY, attributes.ID: private[attributes.ID]}
     found = list(session.get_objects(wanted))
     if len(found) != 1:
         raise SignerError(f"{len(found)} public keys have the private key's id: exactly one must")
-    suite = _suite(private.key_type, private[Attribute.EC_PARAMS])
+    suite = _suite(private.key_type, private[attributes.EC_PARAMS])
     try:
-        return PublicKey(suite, _raw(suite, found[0][Attribute.EC_POINT]))
+        return PublicKey(suite, _raw(suite, found[0][attributes.EC_POINT]))
     except KeyMaterialError as error:
         raise SignerError("the token's public key cannot be used") from error
 
 
-def _suite(kind: KeyType, parameters: bytes) -> Suite:
-    if kind is KeyType.EC and parameters == _P256:
+def _suite(kind: Any, parameters: bytes) -> Suite:
+    kinds = _package().KeyType
+    if kind is kinds.EC and parameters == _P256:
         return ES256
-    if kind is KeyType.EC_EDWARDS and parameters in _EDWARDS:
+    if kind is kinds.EC_EDWARDS and parameters in _EDWARDS:
         return ED25519
     raise SignerError("a key of a kind that we do not use on tokens: neither P-256 nor Ed25519")
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from base64 import urlsafe_b64encode
 from hashlib import sha256
+from pathlib import Path
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -316,7 +317,7 @@ def test_signatures_in_der(keys):
     key = ec.generate_private_key(ec.SECP256R1())
     numbers = key.public_key().public_numbers()
     public = PublicKey(suite, numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big"))
-    from cryptography.hazmat.primitives.hashes import SHA256  # noqa: PLC0415  one test signs as a phone does
+    from cryptography.hazmat.primitives.hashes import SHA256
 
     assert public.verify(raw_signature(key.sign(b"m", ec.ECDSA(SHA256())), suite), b"m")
 
@@ -377,3 +378,11 @@ def test_import_is_light():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_example_of_the_guide_runs(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    guide = (Path(__file__).resolve().parents[3] / "docs" / "keys.md").read_text(encoding="utf-8")
+    example = guide.split("```python\n")[1].split("```")[0]
+    exec(compile(example, "docs/keys.md", "exec"), {})
+    assert (tmp_path / "issuer.pem").is_file()

@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 
 from ewallet.errors import MissingExtra, SignerError
+from ewallet.keys.pkcs11 import KeyUri, Pkcs11Signer, _library
 
 try:
     import pkcs11
     from pkcs11 import Attribute, KeyType, Mechanism, ObjectClass
     from pkcs11.util.ec import encode_named_curve_parameters
-
-    from ewallet.keys.pkcs11 import KeyUri, Pkcs11Signer, _library
-except (ImportError, MissingExtra):
+except ImportError:
     pkcs11 = None
 
 PIN = "271828"
@@ -163,17 +163,19 @@ def test_missing_module_token_and_pin_file(token, module, tmp_path):
     ],
 )
 def test_uris_that_name_no_key_are_refused(uri):
-    if pkcs11 is None:
-        missing("python-pkcs11")
     with pytest.raises(ValueError):
         KeyUri.parse(uri)
 
 
 def test_uri_is_read_whole():
-    if pkcs11 is None:
-        missing("python-pkcs11")
     uri = KeyUri.parse(
         "pkcs11:token=a%20b;slot-id=7;object=%E8%AF%81;id=%00%ff?module-path=/m.so&pin-source=/p"
     )
     assert (uri.token, uri.slot, uri.label, uri.identifier) == ("a b", 7, "证", b"\x00\xff")
     assert (uri.module, uri.pin_source) == (Path("/m.so"), Path("/p"))
+
+
+def test_without_the_extra_the_error_names_it(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pkcs11", None)
+    with pytest.raises(MissingExtra, match="pkcs11"):
+        Pkcs11Signer.open("pkcs11:token=a;object=b?module-path=/none.so")
