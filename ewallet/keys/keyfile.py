@@ -16,7 +16,7 @@ from typing import Final
 
 from ewallet.errors import KeyMaterialError
 from ewallet.keys import der
-from ewallet.keys.suites import ED25519, ES256, ES384, MLDSA65, SM2SM3, Curve, Suite
+from ewallet.keys.suites import ED25519, ES256, ES384, MLDSA65, SM2SM3, Suite
 
 _PBES2: Final = bytes.fromhex("2a864886f70d01050d")
 _PBKDF2: Final = bytes.fromhex("2a864886f70d01050c")
@@ -97,20 +97,18 @@ def _suite_of(algorithm: der.Reader) -> Suite:
     raise KeyMaterialError("a key of a kind that is on no list")
 
 
-def raw_point(curve: Curve, encoded: bytes) -> bytes:
+def raw_point(suite: Suite, encoded: bytes) -> bytes:
     """X || Y of an encoded point (SEC 1, 2.3.4), uncompressed or compressed; the curve is not checked yet.
 
     Raises:
         KeyMaterialError: another form (hybrid, infinity), or a compressed point that does not exist.
     """
-    size = (curve.p.bit_length() + 7) // 8
+    size = suite.public_size // 2
     head = encoded[:1]
     if head == b"\x04" and len(encoded) == 2 * size + 1:
         return encoded[1:]
     if head in (b"\x02", b"\x03") and len(encoded) == size + 1:
-        y = curve.lift(int.from_bytes(encoded[1:], "big"), odd=head == b"\x03")
-        if y is not None:
-            return encoded[1:] + y.to_bytes(size, "big")
+        return suite.arithmetic.decompress(suite, encoded[1:], odd=head == b"\x03")
     raise KeyMaterialError("not a point on the curve")
 
 
@@ -132,7 +130,7 @@ def read_public_der(data: bytes) -> tuple[Suite, bytes]:
     content.done()
     if bits[:1] != b"\0":
         raise KeyMaterialError("DER: a key with unused bits")
-    return suite, raw_point(suite.curve, bits[1:]) if suite.curve else bits[1:]
+    return suite, raw_point(suite, bits[1:]) if suite.curve else bits[1:]
 
 
 # --- private keys -------------------------------------------------------------------------------------------

@@ -194,7 +194,7 @@ class PublicKey:
                 raise KeyMaterialError("COSE_Key: a y where none belongs")
             return cls(suite, x)
         if isinstance(y, bool):
-            return cls(suite, keyfile.raw_point(suite.curve, (b"\x03" if y else b"\x02") + x))
+            return cls(suite, suite.arithmetic.decompress(suite, x, odd=y))
         if not isinstance(y, bytes) or len(y) != size:
             raise KeyMaterialError("COSE_Key: y is not of the curve's size")
         return cls(suite, x + y)

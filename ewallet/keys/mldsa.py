@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA65PrivateKey, MLDSA65PublicKey
 
+from ewallet.errors import KeyMaterialError
+
 if TYPE_CHECKING:
     from collections.abc import Callable
 
@@ -17,6 +19,11 @@ if TYPE_CHECKING:
 def check_public(_: Suite, raw: bytes) -> None:
     """Every string of the right size is a public key."""
     MLDSA65PublicKey.from_public_bytes(raw)
+
+
+def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:  # noqa: ARG001  the form has no meaning here
+    """This suite has no compressed points."""
+    raise KeyMaterialError(f"{suite.name}: a public key has one form only")
 
 
 def verifier(suite: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:

@@ -98,6 +98,14 @@ def check_public(suite: Suite, raw: bytes) -> None:
         raise KeyMaterialError(f"{suite.name}: the point is not on the curve")
 
 
+def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:
+    """X || Y by own arithmetic: a backend sees whole points only."""
+    y = sm2_tables.lift(int.from_bytes(x, "big"), odd=odd)
+    if y is None:
+        raise KeyMaterialError(f"{suite.name}: no point of the curve has this x")
+    return x + y.to_bytes(32, "big")
+
+
 # --- own path -----------------------------------------------------------------------------------------------
 
 
@@ -105,12 +113,15 @@ class _Tables:
     """Tables of the keys seen most lately among those seen often; both memories are bounded."""
 
     def __init__(self) -> None:
+        self.useless = False  # until a key is frequent, nobody has measured
         self._lock = Lock()
         self._counts: OrderedDict[bytes, int] = OrderedDict()
         self._tables: OrderedDict[bytes, sm2_tables.Table] = OrderedDict()
 
     def get(self, raw: bytes) -> sm2_tables.Table | None:
-        """The table of a key, made now if the key has been asked for often enough."""
+        """The table of a key, made now if the key has been asked for often enough and a table helps."""
+        if self.useless:
+            return None
         with self._lock:
             table = self._tables.get(raw)
             if table is not None:
@@ -122,6 +133,9 @@ class _Tables:
                 if len(self._counts) > _MOST_COUNTED:
                     self._counts.popitem(last=False)
                 return None
+        if not tables_are_faster():
+            self.useless = True
+            return None
         table = sm2_tables.make_table(_point(raw))
         with self._lock:
             self._tables[raw] = table
@@ -253,7 +267,7 @@ def verifier_for(raw: bytes, identifier: bytes) -> Callable[[bytes, bytes], bool
         if numbers is None:
             return False
         r, s = numbers
-        table = _tables.get(raw) if found is None or tables_are_faster() else None
+        table = _tables.get(raw)
         if table is not None:
             return _verify_by_table(table, raw, r, s, int.from_bytes(sm3(digest + message), "big"))
         if found is not None and key is not None:

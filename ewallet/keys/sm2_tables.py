@@ -89,6 +89,17 @@ def multiply_add(s: int, t: int, point: tuple[int, int]) -> tuple[int, int] | No
     return int(x * square % _P), int(y * square * inverse % _P)
 
 
+def lift(x: int, *, odd: bool) -> int | None:
+    """The y of a compressed point (SEC 1, 2.3.4), or None if no point has this x."""
+    if not 0 <= x < _P:
+        return None
+    square = ((x * x - 3) * x + SM2_CURVE.b) % _P
+    y = pow(square, (_P + 1) >> 2, _P)  # p is 3 modulo 4
+    if y * y % _P != square:
+        return None
+    return int(y if (y & 1) == odd else _P - y)
+
+
 # --- tables ---
 
 

@@ -32,6 +32,9 @@ class Arithmetic(Protocol):
     def verifier(self, suite: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:
         """`(signature, message) -> bool` for a checked public key."""
 
+    def decompress(self, suite: Suite, x: bytes, *, odd: bool) -> bytes:
+        """X || Y of a compressed point (SEC 1, 2.3.4); raises `KeyMaterialError` if there is none."""
+
     def generate(self, suite: Suite) -> bytes:
         """A fresh secret."""
 
@@ -61,16 +64,6 @@ class Curve:
     def contains(self, x: int, y: int) -> bool:
         """Whether the affine point lies on the curve, in reduced coordinates."""
         return 0 <= x < self.p and 0 <= y < self.p and (y * y - (x * x - 3) * x - self.b) % self.p == 0
-
-    def lift(self, x: int, *, odd: bool) -> int | None:
-        """The y of a compressed point (SEC 1, 2.3.4), or None if there is none."""
-        if not 0 <= x < self.p:
-            return None
-        square = ((x * x - 3) * x + self.b) % self.p
-        y = pow(square, (self.p + 1) >> 2, self.p)
-        if y * y % self.p != square:
-            return None
-        return y if (y & 1) == odd else self.p - y
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,6 +12,7 @@ import pytest
 
 from ewallet.errors import KeyMaterialError
 from ewallet.keys import PublicKey, SigningKey, sm2, sm2_tables
+from ewallet.keys import sm3 as sm3_module
 from ewallet.keys.sm3 import sm3
 
 N = sm2._N
@@ -136,6 +137,7 @@ def test_memory_of_tables_is_bounded(monkeypatch):
     monkeypatch.setattr(sm2, "_MOST_TABLES", 3)
     monkeypatch.setattr(sm2, "_MOST_COUNTED", 5)
     monkeypatch.setattr(sm2_tables, "make_table", lambda point: [point])
+    monkeypatch.setattr(sm2, "tables_are_faster", lambda: True)
     tables = sm2._Tables()
     for number in range(1, 40):
         raw = number.to_bytes(64, "big")
@@ -148,6 +150,28 @@ def test_memory_of_tables_is_bounded(monkeypatch):
         assert len(tables._tables) <= 3
     assert tables.get((9).to_bytes(64, "big")) is not None
     assert tables.get((1).to_bytes(64, "big")) is None
+
+
+def test_no_tables_where_the_library_is_as_fast(monkeypatch):
+    monkeypatch.setattr(sm2, "FREQUENT", 2)
+    monkeypatch.setattr(sm2, "tables_are_faster", lambda: False)
+    tables = sm2._Tables()
+    assert [tables.get(sm2._KNOWN_KEY) for _ in range(4)] == [None] * 4
+    assert not tables._tables
+
+
+def test_sm3_of_the_library_is_the_same(monkeypatch):
+    if sm2.library() is None:
+        pytest.skip("notice: no libcrypto with SM2 here")
+
+    def unknown(*_):
+        raise ValueError
+
+    monkeypatch.setattr("hashlib.new", unknown)
+    by_library = sm3_module._find()
+    monkeypatch.undo()
+    for data in (b"", b"abc", bytes(1000)):
+        assert by_library(data) == sm3(data)
 
 
 def test_identifier_has_a_limit():
@@ -167,6 +191,7 @@ def test_many_threads_one_key():
 
 @needs_library
 def test_frequent_key_gives_the_same_answers_from_its_table(monkeypatch):
+    monkeypatch.setattr(sm2, "_tables", sm2._Tables())
     monkeypatch.setattr(sm2, "FREQUENT", 3)
     monkeypatch.setattr(sm2, "tables_are_faster", lambda: True)
     key = SigningKey.generate("SM2SM3")
@@ -181,6 +206,7 @@ PROGRAM = """
 import sys
 from ewallet.errors import KeyMaterialError
 from ewallet.keys import PublicKey, SigningKey, sm2, sm2_tables
+from ewallet.keys import sm3 as sm3_module
 from ewallet.keys.sm3 import sm3
 public = PublicKey("SM2SM3", sm2._KNOWN_KEY)
 for _ in range(60):
