@@ -1,0 +1,44 @@
+// One phone's session against the test server: proof, pass, code, challenge, and what must be refused.
+import * as holder from "./holder.js";
+
+const hex = (data) => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
+const unhex = (text) => Uint8Array.from(text.match(/../g), (pair) => parseInt(pair, 16));
+
+async function refusal(promise) {
+  try {
+    await promise;
+    return "nothing refused";
+  } catch (error) {
+    return error.message;
+  }
+}
+
+export async function session(base) {
+  const get = async (path) => (await fetch(base + path)).json();
+  const post = async (path, body) =>
+    (await fetch(base + path, {method: "POST", body: JSON.stringify(body)})).json();
+
+  const {authority, nonce, now, verifiers, scenes} = await get("/start");
+  const key = await holder.newDeviceKey();
+  const proof = await holder.provePossession(key, authority, unhex(nonce));
+  const jwk = await crypto.subtle.exportKey("jwk", key.publicKey);
+  const pass = unhex((await post("/pass", {jwk: {kty: jwk.kty, crv: jwk.crv, x: jwk.x, y: jwk.y}, proof: hex(proof)})).pass);
+  const {audience, question, stranger, greedy} = await get("/questions");
+
+  const code = await holder.makeCode(pass, key, {audience, now, disclose: ["resident"]});
+  const asked = await holder.checkChallenge(question, verifiers, scenes, now);
+  const answer = await holder.answerChallenge(pass, key, asked, {disclose: ["masked_name"], now});
+  return post("/result", {
+    code,
+    answer,
+    asker: asked.asker.name,
+    extractable: key.privateKey.extractable,
+    refused: [
+      await refusal(holder.checkChallenge(stranger, verifiers, scenes, now)),
+      await refusal(holder.checkChallenge(greedy, verifiers, scenes, now)),
+      await refusal(holder.checkChallenge(question, verifiers, scenes, now + 61_000)),
+      await refusal(holder.answerChallenge(pass, key, asked, {disclose: ["resident"], now})),
+      await refusal(holder.makeCode(pass, key, {audience, now: now + 86_400_000})),
+    ],
+  });
+}
