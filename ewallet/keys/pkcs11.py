@@ -11,10 +11,10 @@ import ctypes
 import hashlib
 import secrets
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from queue import Empty, LifoQueue
+from queue import Empty, LifoQueue, SimpleQueue
 from threading import Lock
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Self
 from urllib.parse import unquote_to_bytes
@@ -205,30 +205,60 @@ class Pkcs11Signer:
         Raises:
             SignerError: the token failed or refused, or was closed.
         """
+        with self._session() as key:
+            return self._sign_with(key, message)
+
+    def sign_many(self, messages: Iterable[bytes]) -> list[bytes]:
+        """Signs messages on all sessions at a time and returns the signatures in the messages' order.
+
+        Each session takes the next message by itself, and calls into the token release Python's lock: the
+        token never waits for us.
+
+        Raises:
+            SignerError: as `sign`; then nothing is returned.
+        """
+        work = list(messages)
+        waiting: SimpleQueue[int] = SimpleQueue()
+        for number in range(len(work)):
+            waiting.put(number)
+        signatures = [b""] * len(work)
+
+        def serve() -> None:
+            with self._session() as key, suppress(Empty):
+                try:
+                    while True:
+                        number = waiting.get_nowait()
+                        signatures[number] = self._sign_with(key, work[number])
+                except SignerError:
+                    with suppress(Empty):
+                        while True:  # the other sessions stop as well
+                            waiting.get_nowait()
+                    raise
+
+        if self._workers is None:
+            self._workers = ThreadPoolExecutor(max(len(self._sessions), 1), thread_name_prefix="pkcs11")
+        for served in [self._workers.submit(serve) for _ in range(max(len(self._sessions), 1))]:
+            served.result()
+        return signatures
+
+    @contextmanager
+    def _session(self) -> Iterator[Any]:
+        """A private key on a session that nobody else uses."""
         try:
             key = self._idle.get(timeout=_PATIENCE if self._sessions else 0.0)
         except Empty as error:
             raise SignerError("no session of the token is free, or the signer was closed") from error
         try:
-            with _device(), self._turn:
-                signature: bytes = key.sign(self._digest(message), mechanism=self._mechanism)
+            yield key
         finally:
             self._idle.put(key)
+
+    def _sign_with(self, key: Any, message: bytes) -> bytes:
+        with _device(), self._turn:
+            signature: bytes = key.sign(self._digest(message), mechanism=self._mechanism)
         if len(signature) != self.public_key.suite.signature_size:
             raise SignerError("the token returned a signature of another size")
         return signature
-
-    def sign_many(self, messages: Iterable[bytes]) -> list[bytes]:
-        """Signs messages on all sessions at a time and returns the signatures in the messages' order.
-
-        The calls into the token release Python's lock: it always has the next message at hand.
-
-        Raises:
-            SignerError: as `sign`; then nothing is returned.
-        """
-        if self._workers is None:
-            self._workers = ThreadPoolExecutor(max(len(self._sessions), 1), thread_name_prefix="pkcs11")
-        return list(self._workers.map(self.sign, messages))
 
     def close(self) -> None:
         """Closes the sessions. Nothing can be signed afterwards."""

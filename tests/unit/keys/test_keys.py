@@ -13,11 +13,13 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256, SHA384
 from cryptography.hazmat.primitives.serialization import (
     BestAvailableEncryption,
     Encoding,
     NoEncryption,
     PrivateFormat,
+    PublicFormat,
     load_pem_private_key,
     load_pem_public_key,
 )
@@ -317,9 +319,20 @@ def test_signatures_in_der(keys):
     key = ec.generate_private_key(ec.SECP256R1())
     numbers = key.public_key().public_numbers()
     public = PublicKey(suite, numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big"))
-    from cryptography.hazmat.primitives.hashes import SHA256
 
     assert public.verify(raw_signature(key.sign(b"m", ec.ECDSA(SHA256())), suite), b"m")
+
+
+def test_es384_is_verified():
+    theirs = ec.generate_private_key(ec.SECP384R1())
+    numbers = theirs.public_key().public_numbers()
+    key = PublicKey("ES384", numbers.x.to_bytes(48, "big") + numbers.y.to_bytes(48, "big"))
+    signature = raw_signature(theirs.sign(b"m", ec.ECDSA(SHA384())), key.suite)
+    assert key.verify(signature, b"m")
+    assert not key.verify(signature, b"n")
+    assert PublicKey.from_cose(key.to_cose_compressed()) == PublicKey.from_jwk(key.to_jwk()) == key
+    spki = theirs.public_key().public_bytes(Encoding.DER, PublicFormat.SubjectPublicKeyInfo)
+    assert (key.to_der(), PublicKey.from_der(spki)) == (spki, key)
 
 
 def test_secrets_stay_secret(keys):

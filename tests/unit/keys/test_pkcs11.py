@@ -110,6 +110,26 @@ def test_batch_keeps_the_order_and_serves_threads(token):
                 assert signer.public_key.verify(signature, message)
 
 
+def test_batch_with_a_failure_returns_nothing(token, monkeypatch):
+    with Pkcs11Signer.open(token.format("licenses"), pin=PIN, sessions=3) as signer:
+        whole = signer._sign_with
+        done = []
+
+        def failing(key, message):
+            if message == b"10":
+                raise SignerError("the token failed")
+            done.append(message)
+            return whole(key, message)
+
+        monkeypatch.setattr(signer, "_sign_with", failing)
+        with pytest.raises(SignerError, match="failed"):
+            signer.sign_many(str(number).encode() for number in range(500))
+        assert len(done) < 499
+        monkeypatch.undo()
+        assert signer.sign_many([]) == []
+        assert len(signer.sign_many([b"again"])) == 1
+
+
 def test_key_by_identifier_and_pin_from_a_file(token, tmp_path):
     (tmp_path / "pin").write_text(PIN + "\n")
     uri = (
