@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import UTC, datetime
 
 import pytest
 
@@ -10,6 +11,7 @@ from ewallet.errors import KeyMaterialError
 from ewallet.keys import PublicKey, SigningKey, der, keyfile, sm2
 from ewallet.keys.sm3 import hmac_sm3, sm3
 from ewallet.keys.suites import SM2SM3
+from ewallet.keys.x509 import verify_chain
 
 
 def cases(path):
@@ -121,6 +123,23 @@ def test_sm2_public_keys(sm2_set, vector_counts):
     count = len(sm2_set["public_keys"])
     why = {"compressed form: taken on the wire, decompressed and checked before a backend": 1}
     vector_counts("sm2 public keys", passed=count - 1, total=count, not_applicable=why)
+
+
+def test_sm2_certificates(vectors_dir, vector_counts):
+    files = sorted((vectors_dir / "sm2" / "x509").glob("*.pem"))
+    found = {path.stem: keyfile.pem_blocks(path.read_bytes())[0][1] for path in files}
+    accepted = set()
+    for stem, data in found.items():
+        chain = {"root": [data], "intermediate": [data]}.get(stem, [data, found["intermediate"]])
+        # A CA certificate is no leaf: its own signature is checked one level further down.
+        try:
+            verify_chain(chain, anchors=[found["root"]], now=datetime(2026, 1, 1, tzinfo=UTC))
+        except KeyMaterialError:
+            continue
+        accepted.add(stem)
+    assert accepted == {"leaf"}
+    assert set(found) == {"root", "intermediate", "leaf", "leaf_empty_id", "leaf_other_id"}
+    vector_counts("sm2 x509 (CA certificates as links of the chain)", passed=len(found), total=len(found))
 
 
 def test_sm3(sm2_set, vector_counts):
