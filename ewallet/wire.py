@@ -249,6 +249,8 @@ def decode_cbor(
 
 def _ordered(value: Any) -> Any:
     kind = type(value)
+    if kind is int and not -(2**64) <= value < 2**64:
+        raise ValueError("an integer beyond 64 bits has no CBOR form here")
     if kind in _SCALARS:
         return value
     if isinstance(value, dict | frozendict):
@@ -297,7 +299,7 @@ def encode_cbor(value: Any) -> bytes:
     """
     try:
         return dumps(_ordered(value), default=_write_float)
-    except CBORError as error:
+    except (CBORError, UnicodeEncodeError) as error:
         raise ValueError("not encodable as CBOR") from error
 
 
