@@ -29,7 +29,7 @@ LONG_TERM: Final = "long-term"
 """The value of an end date that never comes; a face shows 长期."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Holder:
     """One holder of a license.
 
@@ -43,6 +43,9 @@ class Holder:
     code: str
     kind: str
 
+    def __repr__(self) -> str:
+        return f"Holder(kind={self.kind})"
+
     def to_claim(self) -> dict[str, str]:
         """The holder as it stands in a credential."""
         return {"name": self.name, "code": self.code, "kind": self.kind}
@@ -53,7 +56,7 @@ class Holder:
         return cls(name=claim["name"], code=claim["code"], kind=claim["kind"])
 
 
-@dataclass(frozen=True, kw_only=True)
+@dataclass(frozen=True, kw_only=True, repr=False)
 class License:
     """One version of one license, as issued; never changed afterwards.
 
@@ -104,6 +107,9 @@ class License:
     face_digest: bytes
     document_status: StatusReference
     document: str | None = None
+
+    def __repr__(self) -> str:
+        return f"License({self.type_key} {self.identifier})"  # a record is personal: not for logs
 
     @cached_property
     def fields(self) -> dict[str, str]:

@@ -1,0 +1,1845 @@
+"""Issuer: every verb of an issuing authority. Each happens as a whole, in one transaction, or not at all.
+
+What a verb may do in which state stands in `ewallet.licenses.lifecycle`; rows and transactions are in
+`ewallet.licenses.register`. Signing happens between the transaction that sets numbers aside and the one that
+writes, so that no lock is held while a signing device works.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import delete, insert, select, update
+
+from ewallet.errors import Conflict, EwalletError, NotAllowed, NotFound, RecordError
+from ewallet.formats import statuslist
+from ewallet.licenses import binding, copies, credentials, tables
+from ewallet.licenses.license import SALT_SIZE, Holder, License, face_digest
+from ewallet.licenses.lifecycle import Case, EventKind, State, next_state
+from ewallet.licenses.numbers import identifier as identifiers
+from ewallet.licenses.printed import CopyState, PrintedCopy, PrintOrder, seal_copy
+from ewallet.licenses.printed import next_state as next_copy_state
+from ewallet.licenses.register import (
+    Entry,
+    Register,
+    devices_of,
+    encode_images,
+    entry_of,
+    event_row,
+    insert_events,
+    set_slots,
+    step,
+)
+from ewallet.licenses.seal import Role
+from ewallet.moments import day_of, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from datetime import date, datetime
+
+    from sqlalchemy import Connection
+
+    from ewallet.formats.statuslist import StatusReference
+    from ewallet.keys import PublicKey, Signer
+    from ewallet.licenses.catalog import Catalog, LicenseType
+
+MAX_DEVICES: Final = 5
+"""Devices that one holder may bind to one license at a time."""
+
+_SERIAL: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+_SERIAL_LENGTH: Final = 16
+"""80 random bits: no two serials meet, and none tells anything."""
+
+Sheet = tuple[Role, int, int, str]
+"""Role, number, of how many, stock number."""
+
+_DOCUMENT, _COPY, _DEVICE = "d", "p", "h"
+_VALID, _INVALID = statuslist.VALID, statuslist.INVALID
+_SUSPENDED, _SUPERSEDED = statuslist.SUSPENDED, statuslist.SUPERSEDED
+_ENDINGS: Final = {
+    State.WITHDRAWN: EventKind.WITHDRAW,
+    State.CANCELLED: EventKind.CANCEL,
+    State.REVOKED: EventKind.REVOKE,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Authority:
+    """An issuing authority.
+
+    Attributes:
+        uri: its URI, `iss` of what it signs; the entity that owns the key in the trust list.
+        name: Chinese name, as on the face.
+        name_en: English name.
+        uscc: its unified social credit code, a part of identifiers.
+        area: six-digit area code.
+        status_base: address below which its status lists live: a status prefix of its entity.
+        base: URI of the deployment, under which types have their names (`<base>/vct/...`).
+    """
+
+    uri: str
+    name: str
+    name_en: str
+    uscc: str
+    area: str
+    status_base: str
+    base: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Order:
+    """One license that is to be issued.
+
+    Attributes:
+        record: field key -> value in exact form.
+        holders: who holds it; empty: as the record says.
+        printed: what is printed with it; None: nothing.
+        images: content of image fields.
+        case: who acts, in what matter.
+        reason: why.
+        replaces: identifier of another authority's license that this one takes over (transfer in).
+        row: place in the bulk job that it comes from; 0: none.
+    """
+
+    record: Mapping[str, str]
+    holders: tuple[Holder, ...] = ()
+    printed: PrintOrder | None = None
+    images: Mapping[str, bytes] = field(default_factory=dict)
+    case: Case = field(default_factory=Case)
+    reason: str = ""
+    replaces: str = ""
+    row: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Issued:
+    """What came of an order.
+
+    Attributes:
+        license: the license as recorded.
+        document: its document credential.
+        printed: the copies to be printed, their seals made.
+        again: the same case was recorded before: nothing new was made.
+    """
+
+    license: License
+    document: str
+    printed: tuple[PrintedCopy, ...]
+    again: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class HolderCredentials:
+    """What a bound device receives.
+
+    Attributes:
+        sd_jwt: SD-JWT VC, to be presented with a KB-JWT.
+        sd_cwt: SD-CWT, to be presented as an SD-KBT.
+        holder_index: which holder they belong to.
+        expires_at: their end, seconds since 1970.
+    """
+
+    sd_jwt: str
+    sd_cwt: bytes
+    holder_index: int
+    expires_at: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class _Draft:
+    """An order that has been checked."""
+
+    order: Order
+    values: dict[str, str]
+    face: tuple[tuple[str, str], ...]
+    rest: dict[str, str]
+    holders: tuple[Holder, ...]
+    holder: str
+    number: str
+    start: date
+    until: date | None
+    issued_on: date
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Given:
+    """What comes with a change beside the fields."""
+
+    printed: PrintOrder | None
+    images: Mapping[str, bytes]
+    case: Case
+    reason: str
+
+
+@dataclass(slots=True)
+class _Rows:
+    """Rows that one transaction inserts."""
+
+    license_: list[dict[str, Any]] = field(default_factory=list)
+    version: list[dict[str, Any]] = field(default_factory=list)
+    slot: list[dict[str, Any]] = field(default_factory=list)
+    copy: list[dict[str, Any]] = field(default_factory=list)
+    event: list[dict[str, Any]] = field(default_factory=list)
+    job: list[dict[str, Any]] = field(default_factory=list)
+
+    def write(self, connection: Connection) -> None:
+        copies.check_stock(connection, [row["stock"] for row in self.copy if row["stock"]])
+        for table, rows in (
+            (tables.license_, self.license_),
+            (tables.version, self.version),
+            (tables.slot, self.slot),
+            (tables.copy, self.copy),
+            (tables.job, self.job),
+        ):
+            if rows:
+                connection.execute(insert(table), rows)
+        insert_events(connection, self.event)
+
+
+class Issuer:
+    """An issuing authority at work. Thread-safe as far as its signers are; open one for each process."""
+
+    def __init__(
+        self,
+        *,
+        signer: Signer,
+        status_signer: Signer,
+        catalog: Catalog,
+        register: Register,
+        authority: Authority,
+        max_devices: int = MAX_DEVICES,
+    ) -> None:
+        """Puts an authority together.
+
+        Args:
+            signer: key for license credentials and seals, service *licenses*.
+            status_signer: key for status lists, service *status lists*; never the same key.
+            catalog: the types it knows.
+            register: where everything is kept.
+            authority: who it is.
+            max_devices: devices that one holder may bind at a time.
+        """
+        if signer.public_key == status_signer.public_key:
+            raise ValueError("one key serves one service: licenses and status lists need two")
+        self.signer = signer
+        self.status_signer = status_signer
+        self.catalog = catalog
+        self.register = register
+        self.authority = authority
+        self.max_devices = max_devices
+        self._secret = register.secret()
+
+    # --- Birth -----------------------------------------------------------------------
+
+    def issue(
+        self,
+        record: Mapping[str, str],
+        *,
+        type: str | LicenseType,  # noqa: A002 - the word of the field
+        holders: Sequence[Holder] = (),
+        printed: PrintOrder | None = None,
+        images: Mapping[str, bytes] | None = None,
+        case: Case | None = None,
+        reason: str = "",
+        now: datetime,
+    ) -> Issued:
+        """Issues a license: record, event, status entries and, if asked for, printed copies, or nothing.
+
+        Args:
+            record: field key -> value in exact form (`ewallet.licenses.intake` makes it).
+            type: the type, or its short name or code.
+            holders: who holds it; empty: as the record says.
+            printed: what is printed with it.
+            images: content of image fields (JPEG).
+            case: who acts, in what matter; the same case number gives the same license again.
+            reason: why.
+            now: the time (aware).
+
+        Raises:
+            RecordError: the record is wrong: which field, and why.
+            Conflict: a license of this type lives for the holder; the case number stands for another content.
+            NotAllowed: the type wants two officers.
+        """
+        order = Order(
+            record=record,
+            holders=tuple(holders),
+            printed=printed,
+            images=images or {},
+            case=case or Case(),
+            reason=reason,
+        )
+        return _or_raise(self.issue_many([order], type=type, now=now)[0])
+
+    def transfer_in(
+        self,
+        record: Mapping[str, str],
+        *,
+        type: str | LicenseType,  # noqa: A002 - the word of the field
+        replaces: str,
+        reason: str,
+        printed: PrintOrder | None = None,
+        case: Case | None = None,
+        now: datetime,
+    ) -> Issued:
+        """Issues a license that takes over one which another authority has transferred out.
+
+        Args:
+            record: as for `issue`.
+            type: as for `issue`.
+            replaces: identifier of the license that was transferred out.
+            reason: why.
+            printed: what is printed with it.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            RecordError: the record or the replaced identifier is wrong.
+            Conflict: see `issue`.
+        """
+        identifiers.validate(replaces)
+        order = Order(record=record, printed=printed, case=case or Case(), reason=reason, replaces=replaces)
+        return _or_raise(self.issue_many([order], type=type, now=now)[0])
+
+    def issue_many(
+        self,
+        orders: Sequence[Order],
+        *,
+        type: str | LicenseType,  # noqa: A002 - the word of the field
+        job: str = "",
+        now: datetime,
+    ) -> list[Issued | EwalletError]:
+        """Issues a batch; what is wrong with one order stops no other.
+
+        Args:
+            orders: what to issue, of one type.
+            type: the type, or its short name or code.
+            job: name of the bulk job; rows of it that were done before are left out (`again`).
+            now: the time (aware).
+
+        Returns:
+            For each order the license, or the error that `issue` would raise.
+        """
+        type_ = self.catalog[type] if isinstance(type, str) else type
+        results: list[Issued | EwalletError | None] = [None] * len(orders)
+        drafts: dict[int, _Draft] = {}
+        for place, order in enumerate(orders):
+            try:
+                drafts[place] = self._draft(order, type_, now)
+            except EwalletError as error:
+                results[place] = error
+        self._known(drafts, results, type_, job)
+        todo = {place: draft for place, draft in drafts.items() if results[place] is None}
+        if todo:
+            made = self._make(list(todo.values()), type_, now)
+            for place, result in zip(todo, self._commit_all(list(todo.values()), made, job), strict=True):
+                results[place] = result
+        return [result for result in results if result is not None]
+
+    def _draft(self, order: Order, type_: LicenseType, now: datetime) -> _Draft:
+        kind = EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
+        _two_officers(type_, kind, order.case, "new")
+        values = type_.check(order.record)
+        start, until, issued_on = type_.term(values)
+        if until is not None and until < day_of(now):
+            raise RecordError("the license has ended already", field=type_.validity.until)
+        if issued_on > day_of(now):
+            raise RecordError("issued in the future", field=type_.validity.issued)
+        holders = order.holders or type_.holders_of(values)
+        _check_images(type_, values, order.images)
+        face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
+        rest = {key: value for key, value in values.items() if not type_.by_key[key].face}
+        return _Draft(
+            order=order,
+            values=values,
+            face=face,
+            rest=rest,
+            holders=holders,
+            holder=_holder_key(holders, values[type_.number]),
+            number=values[type_.number],
+            start=start,
+            until=until,
+            issued_on=issued_on,
+            content=_content(kind, type_.code, values, order.printed, order.replaces),
+        )
+
+    def _known(
+        self,
+        drafts: Mapping[int, _Draft],
+        results: list[Issued | EwalletError | None],
+        type_: LicenseType,
+        job: str,
+    ) -> None:
+        """What the register already says about the drafts: cases, job rows, live licenses, matching ones."""
+        with self.register.reading() as connection:
+            self._known_jobs(connection, drafts, results, job)
+            self._known_cases(connection, drafts, results)
+            self._known_matches(connection, drafts, results, type_)
+            if not type_.several:
+                self._known_soles(connection, drafts, results, type_)
+
+    def _known_jobs(
+        self,
+        connection: Connection,
+        drafts: Mapping[int, _Draft],
+        results: list[Issued | EwalletError | None],
+        job: str,
+    ) -> None:
+        rows = {draft.order.row: place for place, draft in drafts.items() if draft.order.row}
+        if not job or not rows:
+            return
+        table = tables.job.c
+        done = connection.execute(
+            select(table.row, table.license_id).where(table.job == job, table.row.in_(list(rows)))
+        ).all()
+        for row, license_id in done:
+            results[rows[row]] = self._issued_before(connection, license_id)
+
+    def _known_cases(
+        self,
+        connection: Connection,
+        drafts: Mapping[int, _Draft],
+        results: list[Issued | EwalletError | None],
+    ) -> None:
+        cases: dict[str, int] = {}
+        for place, draft in drafts.items():
+            number = draft.order.case.number
+            if not number or results[place] is not None:
+                continue
+            if cases.setdefault(self._case_key(number), place) != place:
+                results[place] = Conflict("this case number stands twice in the batch")
+        if not cases:
+            return
+        table = tables.event.c
+        found = connection.execute(
+            select(table.case_key, table.content, table.license_id).where(table.case_key.in_(list(cases)))
+        ).all()
+        for case_key, content, license_id in found:
+            place = cases[case_key]
+            if bytes(content) == drafts[place].content:
+                results[place] = self._issued_before(connection, license_id)
+            else:
+                results[place] = Conflict("another content was recorded under this case number")
+
+    def _known_soles(
+        self,
+        connection: Connection,
+        drafts: Mapping[int, _Draft],
+        results: list[Issued | EwalletError | None],
+        type_: LicenseType,
+    ) -> None:
+        soles: dict[str, int] = {}
+        for place, draft in drafts.items():
+            if results[place] is None and soles.setdefault(_sole(type_, draft.holder), place) != place:
+                results[place] = Conflict("the batch holds two licenses of this type for one holder")
+        found = connection.execute(
+            select(tables.license_.c.sole).where(tables.license_.c.sole.in_(list(soles)))
+        ).scalars()
+        for sole in found:
+            results[soles[sole]] = Conflict("a license of this type lives for this holder already")
+
+    def _known_matches(
+        self,
+        connection: Connection,
+        drafts: Mapping[int, _Draft],
+        results: list[Issued | EwalletError | None],
+        type_: LicenseType,
+    ) -> None:
+        for match in type_.matches:
+            other = self.catalog[match.type_key]
+            holders = {draft.holder for place, draft in drafts.items() if results[place] is None}
+            faces = _faces_of(connection, other.code, holders)
+            for place, draft in drafts.items():
+                face = faces.get(draft.holder)
+                if face is None or results[place] is not None:
+                    continue
+                for here, there in match.fields.items():
+                    if draft.values.get(here, "") != face.get(there, ""):
+                        results[place] = RecordError(f"differs from the {other.en.lower()}", field=here)
+                        break
+
+    def _issued_before(self, connection: Connection, license_id: int) -> Issued:
+        row = connection.execute(select(tables.license_).where(tables.license_.c.id == license_id)).one()
+        first = connection.execute(
+            select(tables.version.c.identifier).where(
+                tables.version.c.license_id == license_id, tables.version.c.version == row.version
+            )
+        ).scalar_one()
+        entry = entry_of(connection, first)
+        license_ = self.register.newest(connection, entry)
+        copies = tuple(
+            copy for _, copy in self.register.copies_of(connection, entry) if copy.version == entry.version
+        )
+        return Issued(license=license_, document=license_.document or "", printed=copies, again=True)
+
+    def _make(
+        self, drafts: Sequence[_Draft], type_: LicenseType, now: datetime
+    ) -> list[tuple[Issued, _Rows]]:
+        """Signs a batch of new licenses."""
+        sheets = [draft.order.printed.sheets() if draft.order.printed else () for draft in drafts]
+        copies = sum(map(len, sheets))
+        reserved = self.register.reserve(
+            rows=len(drafts) + copies,
+            slots=len(drafts) + copies,
+            authority=self.authority.uri,
+            type_code=type_.code,
+            base=self.authority.status_base,
+            now=now,
+        )
+        slots = iter(reserved.slots)
+        next_id = reserved.first_id
+        taken = self._taken_serials(drafts, type_)
+        made = []
+        for draft, ordered in zip(drafts, sheets, strict=True):
+            license_id, next_id = next_id, next_id + 1
+            kind = EventKind.TRANSFER_IN if draft.order.replaces else EventKind.ISSUE
+            serial = (
+                draft.number if type_.serial == "number" and draft.number not in taken else random_serial()
+            )
+            rows = _Rows()
+            rows.license_.append(
+                {
+                    "id": license_id,
+                    "type_code": type_.code,
+                    "type_key": type_.key,
+                    "authority": self.authority.uri,
+                    "number": draft.number,
+                    "serial": serial,
+                    "holder": draft.holder,
+                    "sole": None if type_.several else _sole(type_, draft.holder),
+                    "state": State.VALID.value,
+                    "version": 1,
+                    "revision": 1,
+                }
+            )
+            issued = self._version(
+                rows,
+                draft,
+                type_,
+                license_id=license_id,
+                version=1,
+                serial=serial,
+                replaces=draft.order.replaces or None,
+                sheets=ordered,
+                first_copy=next_id,
+                slots=slots,
+                now=now,
+            )
+            next_id += len(ordered)
+            rows.event.append(
+                event_row(
+                    license_id=license_id,
+                    version=1,
+                    kind=kind,
+                    state=State.VALID,
+                    at=seconds(now),
+                    reason=draft.order.reason,
+                    case=draft.order.case,
+                    authority=self.authority.uri,
+                    content=draft.content,
+                    detail={"replaces": draft.order.replaces} if draft.order.replaces else None,
+                )
+            )
+            made.append((issued, rows))
+        return made
+
+    def _taken_serials(self, drafts: Sequence[_Draft], type_: LicenseType) -> set[str]:
+        """Numbers that already are the serial of a license that ended: its identifiers stay its own."""
+        if type_.serial != "number":
+            return set()
+        numbers = [draft.number for draft in drafts]
+        table = tables.license_.c
+        with self.register.reading() as connection:
+            found = connection.execute(
+                select(table.serial).where(table.type_code == type_.code, table.number.in_(numbers))
+            ).scalars()
+            return set(found) | {number for number in numbers if numbers.count(number) > 1}
+
+    def _version(
+        self,
+        rows: _Rows,
+        draft: _Draft,
+        type_: LicenseType,
+        *,
+        license_id: int,
+        version: int,
+        serial: str,
+        replaces: str | None,
+        sheets: Sequence[Sheet],
+        first_copy: int,
+        slots: Iterator[tuple[int, StatusReference]],
+        now: datetime,
+        value: int = _VALID,
+    ) -> Issued:
+        """Signs one version with its copies and adds their rows."""
+        suite = self.signer.public_key.suite
+        salt = os.urandom(SALT_SIZE)
+        shard, reference = next(slots)
+        license_ = License(
+            type_code=type_.code,
+            type_key=type_.key,
+            type_version=type_.version,
+            identifier=identifiers.make(type_.code, self.authority.uscc, serial, version),
+            number=draft.number,
+            version=version,
+            replaces=replaces,
+            authority=self.authority.uri,
+            authority_name=self.authority.name,
+            area=self.authority.area,
+            holders=draft.holders,
+            face=draft.face,
+            images=draft.order.images,
+            valid_from=draft.start,
+            valid_until=draft.until,
+            issued_on=draft.issued_on,
+            issued_at=seconds(now),
+            salt=salt,
+            digest_name=suite.hash,
+            face_digest=face_digest(draft.face, salt, suite.digest),
+            document_status=reference,
+        )
+        document = credentials.make_document(license_, type_, self.signer, base=self.authority.base, now=now)
+        license_ = replace(license_, document=document)
+        rows.version.append(self._version_row(license_, draft, license_id, shard))
+        rows.slot.append(
+            _slot_row((shard, reference), license_id, version, kind=_DOCUMENT, ref=0, value=value)
+        )
+        copies = tuple(
+            self._copy(
+                rows,
+                license_,
+                type_,
+                sheet,
+                license_id=license_id,
+                copy_id=first_copy + place,
+                slot=next(slots),
+                now=now,
+                value=value,
+            )
+            for place, sheet in enumerate(sheets)
+        )
+        if draft.order.row:
+            rows.job.append({"row": draft.order.row, "license_id": license_id})
+        return Issued(license=license_, document=document, printed=copies)
+
+    def _version_row(self, license_: License, draft: _Draft, license_id: int, shard: int) -> dict[str, Any]:
+        return {
+            "license_id": license_id,
+            "version": license_.version,
+            "identifier": license_.identifier,
+            "replaces": license_.replaces,
+            "type_version": license_.type_version,
+            "authority_name": license_.authority_name,
+            "area": license_.area,
+            "face": _json(dict(draft.face)),
+            "rest": _json(draft.rest),
+            "holders": _json([holder.to_claim() for holder in draft.holders]),
+            "images": encode_images(license_.images),
+            "valid_from": license_.valid_from.isoformat(),
+            "valid_until": license_.valid_until.isoformat() if license_.valid_until else None,
+            "issued_on": license_.issued_on.isoformat(),
+            "issued_at": license_.issued_at,
+            "salt": license_.salt,
+            "digest_name": license_.digest_name,
+            "face_digest": license_.face_digest,
+            "document": license_.document,
+            "key_id": self.signer.public_key.kid,
+            "shard": shard,
+            "idx": license_.document_status.idx,
+        }
+
+    def _copy(
+        self,
+        rows: _Rows,
+        license_: License,
+        type_: LicenseType,
+        sheet: Sheet,
+        *,
+        license_id: int,
+        copy_id: int,
+        slot: tuple[int, StatusReference],
+        now: datetime,
+        value: int,
+    ) -> PrintedCopy:
+        role, number, of, stock = sheet
+        shard, reference = slot
+        copy = seal_copy(
+            license_,
+            self.signer,
+            role=role,
+            number=number,
+            of=of,
+            stock=stock,
+            critical=critical_fields(license_, type_),
+            salt=os.urandom(SALT_SIZE),
+            status=reference,
+            issued_at=seconds(now),
+        )
+        rows.slot.append(_slot_row(slot, license_id, license_.version, kind=_COPY, ref=copy_id, value=value))
+        rows.copy.append(
+            {
+                "id": copy_id,
+                "license_id": license_id,
+                "version": license_.version,
+                "role": int(role),
+                "number": number,
+                "of": of,
+                "stock": stock or None,
+                "state": copy.state.value,
+                "seal": copy.seal,
+                "shard": shard,
+                "idx": reference.idx,
+                "printed_at": None,
+                "printer": "",
+            }
+        )
+        return copy
+
+    def _commit_all(
+        self, drafts: Sequence[_Draft], made: Sequence[tuple[Issued, _Rows]], job: str
+    ) -> list[Issued | EwalletError]:
+        """Commits a batch; if another process came first with one of them, each one alone."""
+        for _, rows in made:
+            for row in rows.job:
+                row["job"] = job
+        whole = _Rows()
+        for _, rows in made:
+            for name in ("license_", "version", "slot", "copy", "event", "job"):
+                getattr(whole, name).extend(getattr(rows, name))
+        try:
+            with self.register.writing() as connection:
+                whole.write(connection)
+        except Conflict as conflict:
+            if len(made) == 1:
+                return [self._lost_race(drafts[0], conflict)]
+        else:
+            return [issued for issued, _ in made]
+        return [self._commit_all([draft], [item], job)[0] for draft, item in zip(drafts, made, strict=True)]
+
+    def _lost_race(self, draft: _Draft, conflict: Conflict) -> Issued | EwalletError:
+        """Another process recorded the same case between our look and our write: then its license is ours."""
+        results: list[Issued | EwalletError | None] = [None]
+        with self.register.reading() as connection:
+            self._known_cases(connection, {0: draft}, results)
+        return conflict if results[0] is None else results[0]
+
+    # --- New versions -----------------------------------------------------------------------
+
+    def amend(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        changes: Mapping[str, str],
+        *,
+        reason: str,
+        printed: PrintOrder | None = None,
+        images: Mapping[str, bytes] | None = None,
+        case: Case | None = None,
+        now: datetime,
+    ) -> Issued:
+        """Changes fields: version n+1 replaces version n, which is superseded at the same instant.
+
+        Args:
+            license: the newest version, as the officer has read it.
+            changes: field key -> new value; an empty value takes a field away.
+            reason: why.
+            printed: what is printed anew.
+            images: content of image fields that change.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            NotFound: no such license.
+            NotAllowed: its state does not allow it, or the type wants two officers.
+            Conflict: it is not the newest version, or another officer was first.
+            RecordError: the changed record is wrong, or the change is one of holder or number.
+        """
+        given = _Given(printed=printed, images=images or {}, case=case or Case(), reason=reason)
+        return self._next(EventKind.AMEND, license, changes, given, now=now)
+
+    def renew(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        changes: Mapping[str, str],
+        *,
+        reason: str,
+        printed: PrintOrder | None = None,
+        images: Mapping[str, bytes] | None = None,
+        case: Case | None = None,
+        now: datetime,
+    ) -> Issued:
+        """Renews a license, also one that merely lapsed: a new version with a new term; see `amend`."""
+        given = _Given(printed=printed, images=images or {}, case=case or Case(), reason=reason)
+        return self._next(EventKind.RENEW, license, changes, given, now=now)
+
+    def correct(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        changes: Mapping[str, str],
+        *,
+        reason: str,
+        printed: PrintOrder | None = None,
+        images: Mapping[str, bytes] | None = None,
+        case: Case | None = None,
+        now: datetime,
+    ) -> Issued:
+        """Corrects a mistake by an event of its own: the wrong version stays in the history; see `amend`."""
+        given = _Given(printed=printed, images=images or {}, case=case or Case(), reason=reason)
+        return self._next(EventKind.CORRECT, license, changes, given, now=now)
+
+    def _next(
+        self,
+        kind: EventKind,
+        license_: License | str,
+        changes: Mapping[str, str],
+        given: _Given,
+        *,
+        now: datetime,
+    ) -> Issued:
+        case = given.case
+        named = _identifier(license_)
+        content = _content(kind, named, dict(changes), given.printed, "")
+        with self.register.reading() as connection:
+            again = self._again(connection, case, content)
+            if again is not None:
+                return again
+            entry = entry_of(connection, named)
+            old = self.register.newest(connection, entry)
+        if old.identifier != named:
+            raise Conflict("a newer version of this license exists")
+        self._own(entry)
+        type_ = self.catalog[entry.type_code]
+        _two_officers(type_, kind, case, entry.state.value)
+        state = next_state(kind, entry.state)
+        draft = self._changed(type_, entry, old, changes, given=given, content=content, now=now)
+        return self._commit_next(kind, entry, old, draft, state=state, type_=type_, now=now)
+
+    def _changed(
+        self,
+        type_: LicenseType,
+        entry: Entry,
+        old: License,
+        changes: Mapping[str, str],
+        *,
+        given: _Given,
+        content: bytes,
+        now: datetime,
+    ) -> _Draft:
+        record = {**self.register.record(old.identifier), **changes}
+        record = {key: value for key, value in record.items() if value}
+        kept = {key: value for key, value in old.images.items() if key in record}
+        order = Order(
+            record=record,
+            printed=given.printed,
+            images={**kept, **given.images},
+            case=given.case,
+            reason=given.reason,
+        )
+        values = type_.check(record)
+        start, until, issued_on = type_.term(values)
+        if until is not None and until < day_of(now):
+            raise RecordError("the license has ended already", field=type_.validity.until)
+        holders = type_.holders_of(values)
+        number = values[type_.number]
+        if number != entry.number or _holder_key(holders, number) != entry.holder:
+            raise RecordError("an amendment changes neither number nor holder", field=type_.number)
+        _check_images(type_, values, order.images)
+        return _Draft(
+            order=order,
+            values=values,
+            face=tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values),
+            rest={key: value for key, value in values.items() if not type_.by_key[key].face},
+            holders=holders,
+            holder=entry.holder,
+            number=number,
+            start=start,
+            until=until,
+            issued_on=issued_on,
+            content=content,
+        )
+
+    def _commit_next(
+        self,
+        kind: EventKind,
+        entry: Entry,
+        old: License,
+        draft: _Draft,
+        *,
+        state: State,
+        type_: LicenseType,
+        now: datetime,
+    ) -> Issued:
+        sheets = draft.order.printed.sheets() if draft.order.printed else ()
+        reserved = self.register.reserve(
+            rows=len(sheets),
+            slots=1 + len(sheets),
+            authority=self.authority.uri,
+            type_code=type_.code,
+            base=self.authority.status_base,
+            now=now,
+        )
+        rows = _Rows()
+        issued = self._version(
+            rows,
+            draft,
+            type_,
+            license_id=entry.id,
+            version=entry.version + 1,
+            serial=entry.serial,
+            replaces=old.identifier,
+            sheets=sheets,
+            first_copy=reserved.first_id,
+            slots=iter(reserved.slots),
+            now=now,
+            value=_SUSPENDED if state is State.SUSPENDED else _VALID,
+        )
+        rows.event.append(
+            event_row(
+                license_id=entry.id,
+                version=entry.version + 1,
+                kind=kind,
+                state=state,
+                at=seconds(now),
+                reason=draft.order.reason,
+                case=draft.order.case,
+                authority=self.authority.uri,
+                content=draft.content,
+                detail={
+                    "replaces": old.identifier,
+                    "changed": sorted(_differences(dict(old.face), dict(draft.face))),
+                },
+            )
+        )
+        with self.register.writing() as connection:
+            sole = None if type_.several or not state.lives else _sole(type_, entry.holder)
+            step(connection, entry, version=entry.version + 1, state=state.value, sole=sole)
+            set_slots(
+                connection,
+                _SUPERSEDED,
+                where=[tables.slot.c.license_id == entry.id],
+                old=(_VALID, _SUSPENDED, *((_INVALID,) if entry.state is State.LAPSED else ())),
+            )
+            copies.take_back(connection, entry.id, keeping=entry.version + 1)
+            rows.event += self._reviews(connection, type_, entry, draft, now)
+            rows.write(connection)
+            _touch_shards(connection, rows)
+        return issued
+
+    def _reviews(
+        self, connection: Connection, type_: LicenseType, entry: Entry, draft: _Draft, now: datetime
+    ) -> list[dict[str, Any]]:
+        """Dependants of a license that changed: each gets an event that it needs review."""
+        rows = []
+        for other in self.catalog:
+            for match in other.matches:
+                if match.type_key != type_.key:
+                    continue
+                for license_id, version, state, face in _living(connection, other.code, entry.holder):
+                    wrong = [
+                        here
+                        for here, there in match.fields.items()
+                        if face.get(here, "") != draft.values.get(there, "")
+                    ]
+                    if wrong:
+                        rows.append(
+                            event_row(
+                                license_id=license_id,
+                                version=version,
+                                kind=EventKind.REVIEW,
+                                state=State(state),
+                                at=seconds(now),
+                                reason=f"the {type_.en.lower()} of the holder changed",
+                                case=Case(),
+                                authority=self.authority.uri,
+                                content=b"",
+                                detail={"fields": wrong},
+                            )
+                        )
+        return rows
+
+    # --- States -----------------------------------------------------------------------
+
+    def annotate(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        *,
+        text: str,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Notes an endorsement or a yearly review; the face stays as it is.
+
+        Raises:
+            NotFound, NotAllowed, Conflict: see `amend`.
+        """
+        return self._act(
+            EventKind.ANNOTATE, license, reason=reason, case=case, now=now, detail={"text": text}
+        )
+
+    def suspend(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        *,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Suspends a license: all of its status entries say so; see `amend` for what is raised."""
+        return self._act(EventKind.SUSPEND, license, reason=reason, case=case, now=now)
+
+    def restore(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        *,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Ends a suspension; see `amend` for what is raised."""
+        return self._act(EventKind.RESTORE, license, reason=reason, case=case, now=now)
+
+    def revoke(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        *,
+        reason: str,
+        kind: State = State.REVOKED,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Ends a license for good.
+
+        Args:
+            license: any version of it.
+            reason: why.
+            kind: the legal kind: `State.REVOKED`, `State.WITHDRAWN` or `State.CANCELLED`.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            ValueError: another kind.
+            NotFound, NotAllowed, Conflict: see `amend`.
+        """
+        if kind not in _ENDINGS:
+            raise ValueError("a license ends as revoked, withdrawn or cancelled")
+        return self._act(_ENDINGS[kind], license, reason=reason, case=case, now=now)
+
+    def transfer_out(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        *,
+        to: str,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Ends a license here because another authority takes it over; that one calls `transfer_in`.
+
+        Args:
+            license: any version of it.
+            to: URI of the authority that takes over.
+            reason: why.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            NotFound, NotAllowed, Conflict: see `amend`.
+        """
+        return self._act(
+            EventKind.TRANSFER_OUT, license, reason=reason, case=case, now=now, detail={"to": to}
+        )
+
+    def lapse_due(self, *, now: datetime, limit: int = 1000) -> tuple[str, ...]:
+        """Marks licenses whose last day is over as lapsed.
+
+        Returns:
+            Their identifiers; empty when none is left.
+        """
+        table = tables.version.c
+        with self.register.reading() as connection:
+            found = connection.execute(
+                select(table.identifier)
+                .join(
+                    tables.license_,
+                    (tables.license_.c.id == table.license_id) & (tables.license_.c.version == table.version),
+                )
+                .where(
+                    tables.license_.c.authority == self.authority.uri,
+                    tables.license_.c.state.in_((State.VALID.value, State.SUSPENDED.value)),
+                    table.valid_until < day_of(now).isoformat(),
+                )
+                .limit(limit)
+            ).scalars()
+            due = list(found)
+        for identifier in due:
+            self._act(EventKind.LAPSE, identifier, reason="its last day is over", case=None, now=now)
+        return tuple(due)
+
+    def _act(
+        self,
+        kind: EventKind,
+        license_: License | str,
+        *,
+        reason: str,
+        case: Case | None,
+        now: datetime,
+        detail: Mapping[str, object] | None = None,
+        change: Callable[[Connection, Entry], None] | None = None,
+    ) -> License:
+        case = case or Case()
+        named = _identifier(license_)
+        content = _content(kind, named, {} if detail is None else dict(detail), None, "")
+        with self.register.writing() as connection:
+            again = self._again(connection, case, content)
+            if again is not None:
+                return again.license
+            entry = entry_of(connection, named)
+            self._own(entry)
+            type_ = self.catalog[entry.type_code]
+            _two_officers(type_, kind, case, entry.state.value)
+            state = next_state(kind, entry.state)
+            sole = _sole(type_, entry.holder) if state.lives and not type_.several else None
+            step(connection, entry, state=state.value, sole=sole)
+            if change is not None:
+                change(connection, entry)
+            self._project(connection, entry, state)
+            insert_events(
+                connection,
+                [
+                    event_row(
+                        license_id=entry.id,
+                        version=entry.version,
+                        kind=kind,
+                        state=state,
+                        at=seconds(now),
+                        reason=reason,
+                        case=case,
+                        authority=self.authority.uri,
+                        content=content,
+                        detail=detail,
+                    )
+                ],
+            )
+            return self.register.newest(connection, entry)
+
+    def _project(self, connection: Connection, entry: Entry, state: State) -> None:
+        """What a change of state means for the license's status entries."""
+        if state is entry.state:
+            return
+        mine = [tables.slot.c.license_id == entry.id]
+        if state is State.SUSPENDED:
+            set_slots(connection, _SUSPENDED, where=mine, old=(_VALID,))
+        elif state is State.VALID:
+            set_slots(connection, _VALID, where=mine, old=(_SUSPENDED,))
+        else:
+            set_slots(connection, _INVALID, where=mine)
+            copies.take_back(connection, entry.id, keeping=None)
+
+    def _again(self, connection: Connection, case: Case, content: bytes) -> Issued | None:
+        if not case.number:
+            return None
+        table = tables.event.c
+        row = connection.execute(
+            select(table.content, table.license_id).where(table.case_key == self._case_key(case.number))
+        ).one_or_none()
+        if row is None:
+            return None
+        if bytes(row.content) != content:
+            raise Conflict("another content was recorded under this case number")
+        return self._issued_before(connection, row.license_id)
+
+    def _case_key(self, number: str) -> str:
+        return f"{self.authority.uri} {number}"
+
+    def _own(self, entry: Entry) -> None:
+        if entry.authority != self.authority.uri:
+            raise NotFound("this authority has no such license")
+
+    # --- Key rotation -----------------------------------------------------------------------
+
+    def resign_due(self, *, now: datetime, limit: int = 1000) -> int:
+        """Signs documents of living licenses anew that another key has signed; call until it returns 0.
+
+        The old documents stay valid as long as their key is: rotating a key breaks nothing, and this moves
+        the register to the new one in bulk.
+
+        Returns:
+            How many were signed.
+        """
+        table = tables.version.c
+        with self.register.reading() as connection:
+            rows = connection.execute(
+                select(table.identifier, tables.license_.c.type_code)
+                .join(
+                    tables.license_,
+                    (tables.license_.c.id == table.license_id) & (tables.license_.c.version == table.version),
+                )
+                .where(
+                    tables.license_.c.authority == self.authority.uri,
+                    tables.license_.c.state.in_((State.VALID.value, State.SUSPENDED.value)),
+                    table.key_id != self.signer.public_key.kid,
+                )
+                .order_by(table.license_id)
+                .limit(limit)
+            ).all()
+        by_type: dict[str, list[str]] = {}
+        for identifier, type_code in rows:
+            by_type.setdefault(type_code, []).append(identifier)
+        return sum(self._resign(self.catalog[code], found, now) for code, found in by_type.items())
+
+    def _resign(self, type_: LicenseType, found: Sequence[str], now: datetime) -> int:
+        reserved = self.register.reserve(
+            rows=0,
+            slots=len(found),
+            authority=self.authority.uri,
+            type_code=type_.code,
+            base=self.authority.status_base,
+            now=now,
+        )
+        with self.register.reading() as connection:
+            entries = [entry_of(connection, identifier) for identifier in found]
+            licenses = [self.register.newest(connection, entry) for entry in entries]
+        signed = []
+        for entry, license_, (shard, reference) in zip(entries, licenses, reserved.slots, strict=True):
+            fresh = replace(license_, document_status=reference)
+            document = credentials.make_document(fresh, type_, self.signer, base=self.authority.base, now=now)
+            signed.append((entry, license_, shard, reference, document))
+        table = tables.version.c
+        with self.register.writing() as connection:
+            rows = _Rows()
+            for entry, license_, shard, reference, document in signed:
+                next_state(EventKind.RESIGN, entry.state)
+                step(connection, entry)
+                value = _SUSPENDED if entry.state is State.SUSPENDED else _VALID
+                connection.execute(
+                    update(tables.version)
+                    .where(table.license_id == entry.id, table.version == entry.version)
+                    .values(
+                        document=document,
+                        key_id=self.signer.public_key.kid,
+                        shard=shard,
+                        idx=reference.idx,
+                    )
+                )
+                rows.slot.append(
+                    _slot_row((shard, reference), entry.id, entry.version, kind=_DOCUMENT, ref=0, value=value)
+                )
+                rows.event.append(
+                    event_row(
+                        license_id=entry.id,
+                        version=entry.version,
+                        kind=EventKind.RESIGN,
+                        state=entry.state,
+                        at=seconds(now),
+                        reason="the authority's key changed",
+                        case=Case(),
+                        authority=self.authority.uri,
+                        content=b"",
+                        detail={"old_status": license_.document_status.to_claim()["status_list"]},
+                    )
+                )
+            rows.write(connection)
+            _touch_shards(connection, rows)
+        return len(signed)
+
+    # --- Printed copies -----------------------------------------------------------------------
+
+    def print_copies(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        order: PrintOrder,
+        *,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> tuple[PrintedCopy, ...]:
+        """Orders printed copies of the newest version.
+
+        Raises:
+            NotFound, NotAllowed, Conflict: see `amend`; Conflict also for a stock number that was used.
+        """
+        return self._print(
+            EventKind.PRINT, license, order.sheets(), lost=None, reason=reason, case=case, now=now
+        )
+
+    def reissue(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        lost: PrintedCopy,
+        *,
+        stock: str = "",
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> PrintedCopy:
+        """Replaces a lost copy: the lost one is withdrawn, a new one of its role and number is made.
+
+        Args:
+            license: any version of it.
+            lost: the copy that was lost.
+            stock: stock number of the new sheet.
+            reason: why.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            NotFound, NotAllowed, Conflict: see `amend`.
+        """
+        sheets = ((lost.role, lost.number, lost.of, stock),)
+        return self._print(EventKind.REISSUE, license, sheets, lost=lost, reason=reason, case=case, now=now)[
+            0
+        ]
+
+    def _print(
+        self,
+        kind: EventKind,
+        license_: License | str,
+        sheets: Sequence[Sheet],
+        *,
+        lost: PrintedCopy | None,
+        reason: str,
+        case: Case | None,
+        now: datetime,
+    ) -> tuple[PrintedCopy, ...]:
+        case = case or Case()
+        named = _identifier(license_)
+        detail: dict[str, object] = {"sheets": [[int(role), n, of, stock] for role, n, of, stock in sheets]}
+        if lost is not None:
+            detail["lost"] = lost.status.to_claim()["status_list"]
+        content = _content(kind, named, detail, None, "")
+        with self.register.reading() as connection:
+            again = self._again(connection, case, content)
+            if again is not None:
+                return tuple(
+                    copy
+                    for copy in again.printed
+                    if any((copy.role, copy.number) == sheet[:2] for sheet in sheets)
+                )
+            entry = entry_of(connection, named)
+            current = self.register.newest(connection, entry)
+        self._own(entry)
+        type_ = self.catalog[entry.type_code]
+        _two_officers(type_, kind, case, entry.state.value)
+        next_state(kind, entry.state)
+        reserved = self.register.reserve(
+            rows=len(sheets),
+            slots=len(sheets),
+            authority=self.authority.uri,
+            type_code=type_.code,
+            base=self.authority.status_base,
+            now=now,
+        )
+        rows = _Rows()
+        copies = tuple(
+            self._copy(
+                rows,
+                current,
+                type_,
+                sheet,
+                license_id=entry.id,
+                copy_id=reserved.first_id + n,
+                slot=slot,
+                now=now,
+                value=_VALID,
+            )
+            for n, (sheet, slot) in enumerate(zip(sheets, reserved.slots, strict=True))
+        )
+        rows.event.append(
+            event_row(
+                license_id=entry.id,
+                version=entry.version,
+                kind=kind,
+                state=entry.state,
+                at=seconds(now),
+                reason=reason,
+                case=case,
+                authority=self.authority.uri,
+                content=content,
+                detail=detail,
+            )
+        )
+        with self.register.writing() as connection:
+            step(connection, entry)
+            if lost is not None:
+                self._mark_copy(connection, entry, lost, CopyState.LOST)
+            rows.write(connection)
+        return copies
+
+    def move_copy(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        copy: PrintedCopy,
+        state: CopyState,
+        *,
+        reason: str,
+        printer: str = "",
+        case: Case | None = None,
+        now: datetime,
+    ) -> PrintedCopy:
+        """Notes what happened to a sheet: printed, handed out, recalled, returned, lost, destroyed.
+
+        Args:
+            license: any version of the license.
+            copy: the sheet.
+            state: its new state.
+            reason: why.
+            printer: which printer made it.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            NotFound: no such sheet.
+            NotAllowed: its state does not allow it.
+        """
+        next_copy_state(copy, state)
+        values: dict[str, object] = {}
+        if state is CopyState.PRINTED:
+            values = {"printed_at": seconds(now), "printer": printer}
+
+        def change(connection: Connection, entry: Entry) -> None:
+            self._mark_copy(connection, entry, copy, state, **values)
+
+        detail = {"copy": copy.status.to_claim()["status_list"], "to": state.value}
+        self._act(EventKind.COPY, license, reason=reason, case=case, now=now, detail=detail, change=change)
+        moved = [found for found in self.register.copies(_identifier(license)) if found.status == copy.status]
+        return moved[0]
+
+    def _mark_copy(
+        self, connection: Connection, entry: Entry, copy: PrintedCopy, state: CopyState, **values: object
+    ) -> None:
+        table = tables.copy.c
+        row = connection.execute(
+            select(tables.copy)
+            .join(tables.shard, tables.shard.c.id == table.shard)
+            .where(
+                table.license_id == entry.id,
+                table.idx == copy.status.idx,
+                tables.shard.c.uri == copy.status.uri,
+            )
+        ).one_or_none()
+        if row is None:
+            raise NotFound("the register has no such copy")
+        next_copy_state(replace(copy, state=CopyState(row.state)), state)
+        connection.execute(update(tables.copy).where(table.id == row.id).values(state=state.value, **values))
+        if state in (CopyState.RECALLED, CopyState.LOST, CopyState.DESTROYED, CopyState.RETURNED):
+            set_slots(
+                connection,
+                _INVALID,
+                where=[tables.slot.c.shard == row.shard, tables.slot.c.idx == row.idx],
+            )
+
+    # --- Holders' devices -----------------------------------------------------------------------
+
+    def challenge(self, now: datetime) -> bytes:
+        """A nonce for `binding.prove`, good for ten minutes and one binding."""
+        return binding.make_nonce(self._secret, now=now)
+
+    def bind(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        holder_index: int,
+        device_key: PublicKey,
+        proof: bytes,
+        *,
+        now: datetime,
+        replacing: Iterable[bytes] = (),
+    ) -> HolderCredentials:
+        """Makes holder credentials for a device key.
+
+        Who asks was identified by the caller; the proof shows only that the device holds the key. A key that
+        is bound already gets fresh credentials, and the old ones end: that is how they are renewed.
+
+        Args:
+            license: any version; the newest is bound.
+            holder_index: which holder, from 0.
+            device_key: the device's public key.
+            proof: `binding.prove` over this issuer's nonce.
+            now: the time (aware).
+            replacing: thumbprints of devices that end with this (a new phone for an old one).
+
+        Raises:
+            Refused: `signature.holder`, `code.expired`: the proof does not hold.
+            NotFound: no such license or holder.
+            NotAllowed: the license is not valid, or too many devices are bound.
+            Conflict: the nonce was used before.
+        """
+        request = BindRequest(
+            license=_identifier(license),
+            holder_index=holder_index,
+            device_key=device_key,
+            proof=proof,
+            replacing=tuple(replacing),
+        )
+        result = self.bind_many([request], now=now)[0]
+        if isinstance(result, EwalletError):
+            raise result
+        return result
+
+    def bind_many(
+        self, requests: Sequence[BindRequest], *, now: datetime
+    ) -> list[HolderCredentials | EwalletError]:
+        """Binds a batch; what is wrong with one request stops no other. See `bind`."""
+        results: list[HolderCredentials | EwalletError | None] = [None] * len(requests)
+        ready: dict[int, tuple[Entry, License, bytes, int]] = {}
+        with self.register.reading() as connection:
+            for place, request in enumerate(requests):
+                try:
+                    ready[place] = self._bindable(connection, request, now)
+                except EwalletError as error:
+                    results[place] = error
+        for code in sorted({entry.type_code for entry, _, _, _ in ready.values()}):
+            group = {place: item for place, item in ready.items() if item[0].type_code == code}
+            self._bind_group(self.catalog[code], requests, group, results, now)
+        return [result for result in results if result is not None]
+
+    def _bindable(
+        self, connection: Connection, request: BindRequest, now: datetime
+    ) -> tuple[Entry, License, bytes, int]:
+        nonce = binding.check_proof(
+            request.proof, request.device_key, authority=self.authority.uri, secret=self._secret, now=now
+        )
+        entry = entry_of(connection, request.license)
+        self._own(entry)
+        next_state(EventKind.BIND, entry.state)
+        license_ = self.register.newest(connection, entry)
+        if not 0 <= request.holder_index < len(license_.holders):
+            raise NotFound("the license has no such holder")
+        if license_.ends_at is not None and seconds(license_.ends_at) <= seconds(now):
+            raise NotAllowed("bind", "ended")
+        return entry, license_, nonce, request.holder_index
+
+    def _bind_group(
+        self,
+        type_: LicenseType,
+        requests: Sequence[BindRequest],
+        group: Mapping[int, tuple[Entry, License, bytes, int]],
+        results: list[HolderCredentials | EwalletError | None],
+        now: datetime,
+    ) -> None:
+        reserved = self.register.reserve(
+            rows=len(group),
+            slots=2 * len(group),
+            authority=self.authority.uri,
+            type_code=type_.code,
+            base=self.authority.status_base,
+            now=now,
+        )
+        slots = iter(reserved.slots)
+        made = []
+        for position, (place, (entry, license_, nonce, index)) in enumerate(group.items()):
+            key = requests[place].device_key
+            first, second = next(slots), next(slots)
+            common: dict[str, Any] = {
+                "base": self.authority.base,
+                "holder_index": index,
+                "device_key": key,
+                "now": now,
+            }
+            found = HolderCredentials(
+                sd_jwt=credentials.make_holder_jwt(license_, type_, self.signer, status=first[1], **common),
+                sd_cwt=credentials.make_holder_cwt(license_, type_, self.signer, status=second[1], **common),
+                holder_index=index,
+                expires_at=credentials.holder_end(license_, now=now),
+            )
+            made.append((place, entry, nonce, reserved.first_id + position, (first, second), found))
+        self._commit_bindings(requests, made, results, now)
+
+    def _commit_bindings(
+        self,
+        requests: Sequence[BindRequest],
+        made: Sequence[tuple[int, Entry, bytes, int, tuple[Any, Any], HolderCredentials]],
+        results: list[HolderCredentials | EwalletError | None],
+        now: datetime,
+    ) -> None:
+        try:
+            with self.register.writing() as connection:
+                self._write_bindings(connection, requests, made, now)
+        except EwalletError as error:
+            if len(made) == 1:
+                results[made[0][0]] = error
+                return
+            for item in made:
+                self._commit_bindings(requests, [item], results, now)
+            return
+        for place, _, _, _, _, found in made:
+            results[place] = found
+
+    def _write_bindings(
+        self,
+        connection: Connection,
+        requests: Sequence[BindRequest],
+        made: Sequence[tuple[int, Entry, bytes, int, tuple[Any, Any], HolderCredentials]],
+        now: datetime,
+    ) -> None:
+        at = seconds(now)
+        connection.execute(delete(tables.nonce).where(tables.nonce.c.ends_at < at))
+        ends_at = at + binding.NONCE_LIFE + 60
+        connection.execute(
+            insert(tables.nonce), [{"nonce": nonce, "ends_at": ends_at} for _, _, nonce, _, _, _ in made]
+        )
+        rows = _Rows()
+        devices = []
+        for place, entry, _, device_id, slots, found in made:
+            request = requests[place]
+            thumbprint = request.device_key.thumbprint()
+            self._end_before(connection, entry, request, thumbprint, at)
+            current = entry_of(connection, request.license)
+            if current.version != entry.version or current.state is not State.VALID:
+                raise Conflict("another officer has changed this license since it was read")
+            devices.append(
+                {
+                    "id": device_id,
+                    "license_id": entry.id,
+                    "holder_index": found.holder_index,
+                    "thumbprint": thumbprint,
+                    "version": entry.version,
+                    "bound_at": at,
+                    "expires_at": found.expires_at,
+                    "ended_at": None,
+                    "ended_because": "",
+                    "live": f"{entry.id} {found.holder_index} {thumbprint.hex()}",
+                }
+            )
+            for shard, reference in slots:
+                rows.slot.append(
+                    _slot_row(
+                        (shard, reference), entry.id, entry.version, kind=_DEVICE, ref=device_id, value=_VALID
+                    )
+                )
+            rows.event.append(
+                event_row(
+                    license_id=entry.id,
+                    version=entry.version,
+                    kind=EventKind.BIND,
+                    state=entry.state,
+                    at=at,
+                    reason="",
+                    case=Case(),
+                    authority=self.authority.uri,
+                    content=b"",
+                    detail={"holder_index": found.holder_index, "device": thumbprint.hex()},
+                )
+            )
+        connection.execute(insert(tables.device), devices)
+        rows.write(connection)
+
+    def _end_before(
+        self, connection: Connection, entry: Entry, request: BindRequest, thumbprint: bytes, at: int
+    ) -> None:
+        """What this binding replaces ends with it; then the number of devices is counted."""
+        living = [
+            device
+            for device in devices_of(connection, entry.id, living=True)
+            if device.holder_index == request.holder_index
+        ]
+        ending = [device for device in living if device.thumbprint in (thumbprint, *request.replacing)]
+        for device in ending:
+            because = "renewed" if device.thumbprint == thumbprint else "replaced"
+            _end_device(connection, entry.id, device.id, because, at)
+        if len(living) - len(ending) >= self.max_devices:
+            raise NotAllowed("bind", entry.state.value, f"{self.max_devices} devices are bound already")
+
+    def unbind(
+        self,
+        license: License | str,  # noqa: A002 - the word of the field
+        thumbprint: bytes,
+        *,
+        reason: str,
+        case: Case | None = None,
+        now: datetime,
+    ) -> License:
+        """Ends a device's binding: a lost phone. Its credentials are revoked, the license lives on.
+
+        Args:
+            license: any version of it.
+            thumbprint: of the device key.
+            reason: why.
+            case: who acts, in what matter.
+            now: the time (aware).
+
+        Raises:
+            NotFound: no such license, or no such living device.
+            Conflict: see `amend`.
+        """
+
+        def change(connection: Connection, entry: Entry) -> None:
+            found = [
+                device
+                for device in devices_of(connection, entry.id, living=True)
+                if device.thumbprint == thumbprint
+            ]
+            if not found:
+                raise NotFound("no such device is bound")
+            for device in found:
+                _end_device(connection, entry.id, device.id, reason, seconds(now))
+
+        detail = {"device": thumbprint.hex()}
+        return self._act(
+            EventKind.UNBIND, license, reason=reason, case=case, now=now, detail=detail, change=change
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class BindRequest:
+    """One device that asks for holder credentials; see `Issuer.bind`."""
+
+    license: str
+    holder_index: int
+    device_key: PublicKey
+    proof: bytes
+    replacing: tuple[bytes, ...] = ()
+
+
+# --- Small parts --------------------------------------------------------------------------------------------
+
+
+def random_serial() -> str:
+    """A serial that tells nothing: 16 characters without I, L, O and U."""
+    bits = int.from_bytes(os.urandom(_SERIAL_LENGTH * 5 // 8), "big")
+    return "".join(_SERIAL[bits >> 5 * place & 31] for place in range(_SERIAL_LENGTH))
+
+
+def critical_fields(license_: License, type_: LicenseType) -> dict[str, str]:
+    """The fields that the seal repeats, masked as the type says."""
+    face = license_.fields
+    return {spec.key: spec.masked(face[spec.key]) for spec in type_.seal_fields if spec.key in face}
+
+
+def _or_raise(result: Issued | EwalletError) -> Issued:
+    if isinstance(result, EwalletError):
+        raise result
+    return result
+
+
+def _identifier(license_: License | str) -> str:
+    return license_ if isinstance(license_, str) else license_.identifier
+
+
+def _holder_key(holders: Sequence[Holder], number: str) -> str:
+    """The holders as one key; a holder without a number of its own is told apart by the license's."""
+    return "|".join(sorted(f"{holder.kind}:{holder.code or '~' + number}" for holder in holders))
+
+
+def _sole(type_: LicenseType, holder: str) -> str:
+    return f"{type_.code} {holder}"
+
+
+def _json(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+def _content(
+    kind: EventKind, name: str, values: Mapping[str, object], printed: PrintOrder | None, replaces: str
+) -> bytes:
+    """What a case number stands for: the same case with the same content is the same act."""
+    sheets = None if printed is None else [[int(role), *rest] for role, *rest in printed.sheets()]
+    text = json.dumps([kind.value, name, values, sheets, replaces], sort_keys=True)
+    return sha256(text.encode()).digest()
+
+
+def _two_officers(type_: LicenseType, kind: EventKind, case: Case, state: str) -> None:
+    if kind.value not in type_.four_eyes:
+        return
+    if not case.operator or not case.second_operator or case.operator == case.second_operator:
+        raise NotAllowed(kind.value, state, "this type wants two officers for it")
+
+
+def _check_images(type_: LicenseType, values: Mapping[str, str], images: Mapping[str, bytes]) -> None:
+    key = type_.portrait
+    if not key:
+        if images:
+            raise RecordError("the type has no image", field=next(iter(images)))
+        return
+    if (key in values) != (key in images) or len(images) > 1:
+        raise RecordError("an image and its digest come together", field=key)
+    if key in values and sha256(images[key]).hexdigest() != values[key]:
+        raise RecordError("not the digest of the image", field=key)
+
+
+def _slot_row(
+    slot: tuple[int, StatusReference], license_id: int, version: int, *, kind: str, ref: int, value: int
+) -> dict[str, Any]:
+    shard, reference = slot
+    return {
+        "shard": shard,
+        "idx": reference.idx,
+        "license_id": license_id,
+        "version": version,
+        "kind": kind,
+        "ref": ref,
+        "value": value,
+    }
+
+
+def _touch_shards(connection: Connection, rows: _Rows) -> None:
+    """Marks lists for publishing in which a new entry begins with another value than 0."""
+    shards = {row["shard"] for row in rows.slot if row["value"] != _VALID}
+    if shards:
+        connection.execute(
+            update(tables.shard)
+            .where(tables.shard.c.id.in_(sorted(shards)))
+            .values(revision=tables.shard.c.revision + 1)
+        )
+
+
+def _living(
+    connection: Connection, type_code: str, holder: str
+) -> list[tuple[int, int, str, dict[str, str]]]:
+    """Number, version, state and face of a holder's living licenses of a type."""
+    table = tables.license_.c
+    rows = connection.execute(
+        select(table.id, table.version, table.state, tables.version.c.face)
+        .join(
+            tables.version,
+            (tables.version.c.license_id == table.id) & (tables.version.c.version == table.version),
+        )
+        .where(
+            table.holder == holder,
+            table.type_code == type_code,
+            table.state.in_((State.VALID.value, State.SUSPENDED.value)),
+        )
+    ).all()
+    return [(row.id, row.version, row.state, json.loads(row.face)) for row in rows]
+
+
+def _faces_of(connection: Connection, type_code: str, holders: set[str]) -> dict[str, dict[str, str]]:
+    """Faces of the living licenses of a type, by holder."""
+    table = tables.license_.c
+    rows = connection.execute(
+        select(table.holder, tables.version.c.face)
+        .join(
+            tables.version,
+            (tables.version.c.license_id == table.id) & (tables.version.c.version == table.version),
+        )
+        .where(
+            table.holder.in_(list(holders)),
+            table.type_code == type_code,
+            table.state.in_((State.VALID.value, State.SUSPENDED.value)),
+        )
+    ).all()
+    return {row.holder: json.loads(row.face) for row in rows}
+
+
+def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
+    return {key for key in (*old, *new) if old.get(key) != new.get(key)}
+
+
+def _end_device(connection: Connection, license_id: int, device_id: int, because: str, at: int) -> None:
+    connection.execute(
+        update(tables.device)
+        .where(tables.device.c.id == device_id)
+        .values(ended_at=at, ended_because=because, live=None)
+    )
+    set_slots(
+        connection,
+        _INVALID,
+        where=[
+            tables.slot.c.license_id == license_id,
+            tables.slot.c.kind == _DEVICE,
+            tables.slot.c.ref == device_id,
+        ],
+    )
