@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 
 from ewallet.errors import NotAllowed
 from ewallet.licenses.license import face_digest
-from ewallet.licenses.seal import Role, Seal, make_seal, parse_seal
+from ewallet.licenses.seal import Role, Seal, make_seal, parse_seal, shortened
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -170,7 +170,7 @@ def seal_copy(
         stock=stock,
         salt=salt,
         face_digest=face_digest(license_.face, salt, signer.public_key.suite.digest),
-        fields=critical,
+        fields={key: shortened(value) for key, value in critical.items()},
         issued_at=issued_at,
         expires=None if ends_at is None else int(ends_at.timestamp()),
         status=status,

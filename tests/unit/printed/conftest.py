@@ -2,12 +2,16 @@ from dataclasses import replace
 from datetime import UTC, date, datetime
 
 import pytest
+from stdnum.cn import uscc
 from stdnum.iso7064 import mod_37_36
 
 from ewallet.formats.statuslist import StatusReference
 from ewallet.keys import SigningKey
+from ewallet.licenses.catalog import Catalog
+from ewallet.licenses.issuer import Authority, Issuer
 from ewallet.licenses.license import face_digest
 from ewallet.licenses.printed import CopyState, PrintedCopy
+from ewallet.licenses.register import Register
 from ewallet.licenses.render import Content, FaceField, Faces
 from ewallet.licenses.seal import Role, Seal, make_seal
 
@@ -94,5 +98,65 @@ def make_copy(authority):
             status=seal.status,
         )
         return replace(copy, **changes)
+
+    return make
+
+
+NOW = datetime(2026, 11, 23, 4, tzinfo=UTC)
+RECORD = {
+    "uscc": "91310115MA1K4ABC5X",
+    "name": "上海喆祎堃昇信息科技有限公司",
+    "company_type": "有限责任公司",
+    "legal_representative": "王喆𬭎",
+    "registered_capital": "1000万元",
+    "established_on": "2019-03-08",
+    "valid_until": "long-term",
+    "address": "上海市浦东新区张江路1234弄56号",
+    "scope": "食品销售；餐饮服务。",
+    "issued_on": "2026-11-23",
+}
+
+
+def valid_uscc(place):
+    """A made-up credit code of a made-up company, right in its form and check character."""
+    body = f"91310115MA{place:07d}"
+    return body + uscc.calc_check_digit(body)
+
+
+@pytest.fixture(scope="session")
+def catalog():
+    return Catalog.builtin()
+
+
+@pytest.fixture
+def register(tmp_path):
+    with Register.open(tmp_path / "register.db") as opened:
+        yield opened
+
+
+@pytest.fixture
+def issuer(register, authority, catalog):
+    return Issuer(
+        signer=authority,
+        status_signer=SigningKey.generate("ES256"),
+        catalog=catalog,
+        register=register,
+        authority=Authority(
+            uri=ISSUER,
+            name="上海市浦东新区市场监督管理局",
+            name_en="Pudong Market Supervision",
+            uscc="11310115MB2F3069XG",
+            area="310115",
+            status_base="https://sh.ewallet.example/status/market",
+            base="https://sh.ewallet.example",
+        ),
+    )
+
+
+@pytest.fixture
+def issue(issuer):
+    def make(*, place=1, now=NOW, printed=None, **changes):
+        record = RECORD | {"uscc": valid_uscc(place)} | changes
+        return issuer.issue(record, type="business-license", printed=printed, now=now)
 
     return make
