@@ -76,7 +76,11 @@ def default_language() -> str:
 @click.command()
 @click.argument("things", nargs=-1, required=True, metavar="TEXT|FILE|- ...")
 @click.option(
-    "--trust", "bundle", required=True, type=click.Path(path_type=Path), help="Gate bundle: a directory."
+    "--trust",
+    "bundle",
+    required=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Gate bundle: a directory.",
 )
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Pin the first root of the trust lists to this file."

@@ -574,7 +574,11 @@ class Verifier:
         )
         if rule is None:
             raise Refused("recognition.no_rule", f"{facts.province} to {policy.province}")
-        return replace(facts, local=rule.local_view(facts.fields))
+        local = rule.local_view(facts.fields)
+        if local.unmet:
+            # A rule whose condition is not shown to hold is no rule for this license: the manual path is open.
+            raise Refused("recognition.no_rule", "a condition of the rule does not hold or was not shown")
+        return replace(facts, local=local)
 
     # --- what all kinds share -------------------------------------------------------------------------------
 
