@@ -247,6 +247,15 @@ class Repository:
             raise _problem(f"{role}: this key is not one of the role's")
         self.roles[role].sign(tuf_signer, append=True)
 
+    @property
+    def published(self) -> bool:
+        """Whether anything was published before."""
+        return bool(self._published)
+
+    def takes(self, role: str, key: PublicKey, *, owner: str) -> bool:
+        """Whether a role accepts a signature by this key."""
+        return tuf_key(key, owner=owner).keyid in self._keyids(role)
+
     def _keyids(self, role: str) -> set[str]:
         keyids = set(self.delegator(role).get_delegated_role(role).keyids)
         if role == "root" and "root" in self._published:

@@ -222,7 +222,11 @@ _NAMES: Final = {
 
 
 def schema() -> dict[str, Any]:
-    """JSON schema (draft 7) of a scene and of a policy: the keys are the same, a policy adds two."""
+    """JSON schema (draft 7) of a scene and of a policy.
+
+    The keys are the same; a policy adds its scene, venue and province, and the face fields that it demands
+    (which `ewallet.verify.policy` reads).
+    """
     return {
         "$schema": "http://json-schema.org/draft-07/schema#",
         "title": "scene, or policy of one counter",
@@ -232,6 +236,8 @@ def schema() -> dict[str, Any]:
             "id": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$"},
             "scene": {"type": "string", "pattern": "^[a-z][a-z0-9-]*$"},
             "venue": {"type": "string", "minLength": 1},
+            "province": {"type": "string", "pattern": "^[1-9][0-9]$"},
+            "fields": {"type": "object", "additionalProperties": _set_of()},
             "names": _NAMES,
             **{key: dict(spec.schema) for key, spec in _FIELDS.items()},
         },

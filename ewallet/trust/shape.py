@@ -66,7 +66,7 @@ def delegation_problems(targets: Targets) -> Iterator[str]:
     for name, role in delegations.roles.items():
         yield from _delegated_role(name, role, delegations.keys)
     for path in targets.targets:
-        if not path.startswith("policy/"):
+        if not path.startswith("policy/") or not _FLAT.fullmatch(path):
             yield f"targets: {path} is not the consortium's to sign"
 
 
