@@ -13,13 +13,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
+from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ewallet.errors import ConfigError, PrintError
+from ewallet.errors import ConfigError, Malformed, PrintError, RecordError
 from ewallet.formats import qr, typeset
 from ewallet.licenses.seal import Role, parse_seal
 from ewallet.moments import day_of, instant
+from ewallet.wire import b64u_decode
 
 if TYPE_CHECKING:
     from ewallet.licenses.catalog import LicenseType
@@ -135,6 +137,47 @@ class Content:
             sizes=type_.printed.sizes,
             credential=license_.document,
         )
+
+    @classmethod
+    def of_claims(cls, claims: Mapping[str, Any], type_: LicenseType, credential: str) -> Content:
+        """The content of a document credential: what a suspicious PDF is drawn afresh from.
+
+        Args:
+            claims: its claims, all disclosed, verified by the caller.
+            type_: the type that its `vct` names.
+            credential: the credential itself.
+
+        Raises:
+            Malformed: something that a face of this type needs is missing.
+        """
+        values = {spec.key: str(claims[spec.key]) for spec in type_.face_fields if spec.key in claims}
+        try:
+            start, until, issued_on = type_.term(values)
+            holders = [
+                claims[key] for key in sorted(claims) if key.startswith("holder_") and key[7:].isdigit()
+            ]
+            return cls(
+                type_key=type_.key,
+                type_code=type_.code,
+                title=type_.zh,
+                identifier=str(claims["identifier"]),
+                number=values[type_.number],
+                version=int(claims["version"]),
+                authority=str(claims["authority"]),
+                area=str(claims["area"]),
+                holders=tuple((each["name"], each["code"], each["kind"]) for each in holders),
+                valid_from=start,
+                valid_until=until,
+                issued_on=issued_on,
+                fields=face_fields(type_, values),
+                number_key=type_.number,
+                images=_images(claims, type_),
+                template=type_.printed.template,
+                sizes=type_.printed.sizes,
+                credential=credential,
+            )
+        except (KeyError, TypeError, ValueError, RecordError) as error:
+            raise Malformed("a claim that the face needs is missing or out of form") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -344,6 +387,18 @@ def metadata(content: Content, copy: PrintedCopy, annotation: Annotation | None 
         found["JZJZZSY"] = annotation.purpose
         found["JZJYXQJZSJ"] = annotation.until.isoformat()
     return found
+
+
+def _images(claims: Mapping[str, Any], type_: LicenseType) -> dict[str, bytes]:
+    """The portrait, if the credential has one and it is the one on the face."""
+    key = type_.portrait
+    written = claims.get(f"{key}_image") if key else None
+    if not isinstance(written, str):
+        return {}
+    content = b64u_decode(written)
+    if sha256(content).hexdigest() != claims.get(key):
+        raise Malformed("the portrait is not the one on the face")
+    return {key: content}
 
 
 def _given(content: Content, copy: PrintedCopy, form: Form, annotation: Annotation | None) -> dict[str, Any]:
