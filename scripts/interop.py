@@ -31,8 +31,7 @@ def make() -> Path:
         subprocess.CalledProcessError: a package could not be installed.
     """
     done = PEERS / ".complete"
-    PEERS.parent.mkdir(parents=True, exist_ok=True)
-    with PEERS.with_name(PEERS.name + ".lock").open("w") as lock:
+    with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes may come at once
         if not done.exists():
             venv.create(PEERS, with_pip=True, clear=True)
