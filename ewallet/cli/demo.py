@@ -54,6 +54,11 @@ COUNTER: Final = "https://js.ewallet.example/v/1"
 
 BASE: Final = "https://ewallet.example"
 BUSINESS, FOOD, DISABILITY = "business-license", "food-business-permit", "disability-card"
+EXPORTS: Final = {
+    BUSINESS: "business_licenses.csv",
+    FOOD: "food_permits.csv",
+    DISABILITY: "disability_cards.csv",
+}
 AREA: Final = "310115"
 
 _STATUS_TTL: Final = 7 * 86400
@@ -253,13 +258,13 @@ class _Demo:
             (self.market, FOOD, PrintOrder()),
             (self.federation, DISABILITY, PrintOrder()),
         ):
-            rows, rejects = read_export(self.exports / f"{key}.csv", key, self.catalog)
+            rows, rejects = read_export(self.exports / EXPORTS[key], key, self.catalog)
 
             type_ = self.catalog[key]
             self.story.tell(
                 1,
-                f"{key}.csv：签发{len(rows)}份{type_.zh}",
-                f"{key}.csv: issue {len(rows)} of {type_.en.lower()}",
+                f"{EXPORTS[key]}：签发{len(rows)}份{type_.zh}",
+                f"{EXPORTS[key]}: issue {len(rows)} of {type_.en.lower()}",
                 ACCEPTED,
                 partial(self._issue_rows, agency, key, rows, sheets),
             )
@@ -268,19 +273,24 @@ class _Demo:
                     f"第{reject.row}行 {reject.column}：{reject.reason}",
                     f"row {reject.row}, column {reject.column}: {reject.reason}",
                 )
-            if key == FOOD:
-                found = [f"row {each.row}, {each.column}" for each in rejects]
+            if rejects:
                 self.story.tell(
                     1,
-                    f"{key}.csv：一行有误，报告行、列和原因",
-                    f"{key}.csv: one bad row is reported, and stops nothing else",
-                    Answer(outcome="REJECTED", reason="row 6, 许可证编号"),
-                    partial(Answer, outcome="REJECTED", reason="; ".join(found)),
+                    f"{EXPORTS[key]}：一行有误，报告行、列和原因",
+                    f"{EXPORTS[key]}: one bad row is reported, no other is stopped",
+                    Answer(outcome="REJECTED", reason="row 8, 统一社会信用代码"),
+                    partial(self._bad_rows, key),
                 )
         self._publish()
         for issued in self.issued.values():
             for place, each in enumerate(issued, 1):
                 self._write(each, f"{each.license.type_key}-{place}")
+
+    def _bad_rows(self, key: str) -> Answer:
+        _, rejects = read_export(self.exports / EXPORTS[key], key, self.catalog)
+        return Answer(
+            outcome="REJECTED", reason="; ".join(f"row {each.row}, {each.column}" for each in rejects)
+        )
 
     def _issue_rows(self, agency: _Agency, key: str, rows: Sequence[Row], sheets: PrintOrder) -> Answer:
         try:
@@ -506,7 +516,7 @@ class _Demo:
             register=self.private / "stranger.sqlite",
             catalog=self.catalog,
         )
-        rows, _ = read_export(self.exports / f"{BUSINESS}.csv", BUSINESS, self.catalog)
+        rows, _ = read_export(self.exports / EXPORTS[BUSINESS], BUSINESS, self.catalog)
         forged = unlisted.issuer.issue(rows[0].record, type=BUSINESS, now=_clock())
         unlisted.register.close()
         (self.out / "hostile" / "unlisted-issuer.sdjwt").write_text(forged.document + "\n")
