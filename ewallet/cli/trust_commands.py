@@ -477,9 +477,7 @@ def approve(
 @lang_option
 def renew(repo: Path | None, draft: Path, roles: tuple[str, ...], now_text: str | None, lang: str) -> int:
     """Stage roles anew before they end (a province's list gets a new issue)."""
-    from ewallet.trust.authoring import hot_document  # noqa: PLC0415
     from ewallet.trust.ceremony import edit_list  # noqa: PLC0415
-    from ewallet.trust.lote import to_json  # noqa: PLC0415
 
     now = _moment(now_text)
 
@@ -488,14 +486,44 @@ def renew(repo: Path | None, draft: Path, roles: tuple[str, ...], now_text: str 
             if role.isdigit():
                 edit_list(repository, role, lambda listing: listing, now=now)
             elif role.endswith("-hot"):
-                repository.set_file(f"{role}/hot.json", to_json(hot_document(frozenset(), now)), now)
+                _set_hot(repository, role, (), now)
             else:
                 repository.stage(role, now)
 
     return _drafted(repo, draft, change, lang)
 
 
-# --- signing and publishing -----------------------------------------------------------------------------------
+@trust.command()
+@repo_option
+@draft_option
+@province_option
+@click.argument("passes", nargs=-1, required=True, metavar="PASS ...")
+@now_option
+@lang_option
+def hot(
+    repo: Path | None, draft: Path, province: str, passes: tuple[str, ...], now_text: str | None, lang: str
+) -> int:
+    """Put revoked passes (their identifiers, hex) on the province's hot list."""
+    revoked = tuple(bytes.fromhex(entry) for entry in passes)
+
+    def change(repository: Repository) -> None:
+        _set_hot(repository, f"{province}-hot", revoked, _moment(now_text))
+
+    return _drafted(repo, draft, change, lang)
+
+
+def _set_hot(repository: Repository, role: str, revoked: tuple[bytes, ...], now: datetime) -> None:
+    """The hot list issued anew: what is on it stays on it (padding too) until it is a day old."""
+    from ewallet.trust.authoring import hot_document  # noqa: PLC0415
+    from ewallet.trust.lote import to_json  # noqa: PLC0415
+
+    path = f"{role}/hot.json"
+    present = json.loads(repository.files[path])["passes"]
+    passes = frozenset((*(bytes.fromhex(entry) for entry in present), *revoked))
+    repository.set_file(path, to_json(hot_document(passes, now)), now)
+
+
+# --- signing and publishing ---------------------------------------------------------------------------------
 
 
 def _signer(key: str, password_file: Path | None) -> Signer:
@@ -593,7 +621,7 @@ def publish(
     return Exit.ACCEPTED
 
 
-# --- looking --------------------------------------------------------------------------------------------------
+# --- looking ------------------------------------------------------------------------------------------------
 
 
 @trust.command()

@@ -108,13 +108,14 @@ def write_bundle(
 
     Args:
         target: the new directory.
-        repository: published repository.
+        repository: published repository; it may stand in the bundle already.
         policy: default policy.
         status: directory of status lists.
     """
-    metadata = repository / "metadata"
-    _copy_needed(metadata, target / "repository" / "metadata")
-    shutil.copytree(repository / "targets", target / "repository" / "targets", dirs_exist_ok=True)
+    inner = target / "repository"
+    if repository.resolve() != inner.resolve():
+        _copy_needed(repository / "metadata", inner / "metadata")
+        shutil.copytree(repository / "targets", inner / "targets", dirs_exist_ok=True)
     (target / "status").mkdir(parents=True, exist_ok=True)
     if status is not None:
         shutil.copytree(status, target / "status", dirs_exist_ok=True)
