@@ -66,14 +66,21 @@ class City:
         directory: where lists and guards are kept.
         suite: suite of all keys.
         now: when everything begins; an hour before `NOW`.
+        parts: more about the code authority.
     """
 
     def __init__(
-        self, directory: Path, *, suite: str = "ES256", now: datetime = NOW - timedelta(hours=1)
+        self,
+        directory: Path,
+        *,
+        suite: str = "ES256",
+        now: datetime = NOW - timedelta(hours=1),
+        **parts: Any,
     ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.world = World(directory, ("31", "32"), suite=suite, now=now)
-        self.listed = self.world.authority("31", "codes")
+        self.listed = self.world.authority("31", "codes", **parts)
         self.office = Office(suite=suite, key=self.listed.signer(Service.CODES), name=self.listed.uri)
         self.world.publish()
         self.trust: Trust = self.world.trust()
