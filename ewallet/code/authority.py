@@ -201,6 +201,39 @@ class CodeAuthority:
             RecordError: scenes, attributes, kind or delegation do not fit.
             SignerError: the authority's signing device refused.
         """
+        # All proofs first: one that does not hold, and nothing is issued.
+        keys = self._proven(devices, now)
+        return self.issue_proven(
+            keys,
+            subject=subject,
+            kind=kind,
+            scenes=scenes,
+            attributes=attributes,
+            delegation=delegation,
+            assurance=assurance,
+            event=event,
+            phone=phone,
+            now=now,
+        )
+
+    def issue_proven(
+        self,
+        keys: Iterable[PublicKey],
+        *,
+        subject: str,
+        kind: str,
+        scenes: Iterable[str],
+        attributes: Mapping[str, Any],
+        delegation: Delegation | None = None,
+        assurance: str = "substantial",
+        event: Event | None = None,
+        phone: str = "",
+        now: datetime,
+    ) -> list[Pass]:
+        """Issues to device keys whose possession was proven elsewhere, by key attestation for example.
+
+        Arguments and refusals as `issue_passes`; the keys must be distinct.
+        """
         wanted = self._scenes(scenes, kind)
         actor = subject if delegation is None else delegation.actor
         for person in (subject, actor):
@@ -208,8 +241,6 @@ class CodeAuthority:
                 raise NotAllowed("issue passes", "suspended")
         if delegation is not None:
             delegation.require((scene.id for scene in wanted), now=now)
-        # Deduplicated: two passes on one key would link.
-        keys = self._proven(devices, now)
         entry = self._entry(subject, wanted[0], event, now)
         template = _template(kind, wanted, assurance, delegation=delegation, entry=entry, now=now)
         carried = _carried(wanted, attributes, delegation)
@@ -238,6 +269,7 @@ class CodeAuthority:
         return wanted
 
     def _proven(self, devices: Iterable[tuple[PublicKey, bytes]], now: datetime) -> list[PublicKey]:
+        # Distinct: two passes on one key would link.
         keys: dict[PublicKey, None] = {}
         for key, proof in devices:
             if key in keys:
