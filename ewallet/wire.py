@@ -298,6 +298,8 @@ def encode_cbor(value: Any) -> bytes:
         ValueError: text that is not Unicode (a lone surrogate), an integer beyond 64 bits.
     """
     try:
+        if type(value) in _SCALARS:
+            return dumps(value)
         return dumps(_ordered(value), default=_write_float)
     except (CBORError, UnicodeEncodeError) as error:
         raise ValueError("not encodable as CBOR") from error

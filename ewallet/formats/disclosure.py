@@ -8,6 +8,7 @@ the outer one (RFC 9901, 4.2.6, recursive disclosures).
 from __future__ import annotations
 
 import os
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -45,6 +46,16 @@ def tree(paths: Iterable[Path]) -> Branch:
     Raises:
         ValueError: an empty path.
     """
+    return _tree_of(paths) if type(paths) is tuple else _grow(paths)
+
+
+@lru_cache(maxsize=256)
+def _tree_of(paths: tuple[Path, ...]) -> Branch:
+    # An issuer names the same paths for a hundred thousand licenses of a type; nobody changes a tree.
+    return _grow(paths)
+
+
+def _grow(paths: Iterable[Path]) -> Branch:
     root = Branch()
     for path in paths:
         steps = path if isinstance(path, tuple) else (path,)

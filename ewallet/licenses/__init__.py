@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, Final
 if TYPE_CHECKING:
     from ewallet.licenses.binding import prove
     from ewallet.licenses.catalog import Catalog, LicenseType
+    from ewallet.licenses.devices import BindRequest, HolderCredentials
     from ewallet.licenses.intake import read_export
-    from ewallet.licenses.issuer import Authority, HolderCredentials, Issued, Issuer, Order
+    from ewallet.licenses.issuer import Authority, Issued, Issuer, Order
     from ewallet.licenses.license import Holder, License
     from ewallet.licenses.lifecycle import Case, Event, EventKind, State
     from ewallet.licenses.printed import PrintedCopy, PrintOrder
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Authority",
+    "BindRequest",
     "Case",
     "Catalog",
     "Event",
@@ -41,12 +43,13 @@ __all__ = [
 
 _HOME: Final = {
     "Authority": "issuer",
+    "BindRequest": "devices",
     "Case": "lifecycle",
     "Catalog": "catalog",
     "Event": "lifecycle",
     "EventKind": "lifecycle",
     "Holder": "license",
-    "HolderCredentials": "issuer",
+    "HolderCredentials": "devices",
     "Issued": "issuer",
     "Issuer": "issuer",
     "License": "license",

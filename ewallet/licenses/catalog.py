@@ -391,6 +391,11 @@ class LicenseType:
         return tuple(spec for spec in self.fields if spec.face)
 
     @cached_property
+    def kept_fields(self) -> tuple[Field, ...]:
+        """The fields that stay in the register and never stand in a credential."""
+        return tuple(spec for spec in self.fields if not spec.face)
+
+    @cached_property
     def seal_fields(self) -> tuple[Field, ...]:
         """The critical fields, which the seal repeats."""
         return tuple(spec for spec in self.fields if spec.seal)

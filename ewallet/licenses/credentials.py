@@ -55,7 +55,7 @@ def make_document(license_: License, type_: LicenseType, signer: Signer, *, base
         now: time of signing.
     """
     claims = _disclosable(license_, binary=False)
-    disclosable = list(claims)
+    disclosable = tuple(claims)
     at = seconds(now)
     claims |= {
         "iss": license_.authority,
@@ -99,7 +99,7 @@ def make_holder_jwt(
 ) -> str:
     """The holder credential as SD-JWT VC, for one device key; always presented with key binding."""
     claims = _disclosable(license_, binary=False)
-    disclosable = list(claims)
+    disclosable = tuple(claims)
     at = seconds(now)
     claims |= {
         "iss": license_.authority,
@@ -154,7 +154,7 @@ def make_holder_cwt(
         claims[cose.NBF] = starts
     return sdcwt.issue(
         claims,
-        disclosable=list(disclosed),
+        disclosable=tuple(disclosed),
         signer=signer,
         holder_key=device_key,
         decoys=type_.digests - len(disclosed),

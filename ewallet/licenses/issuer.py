@@ -9,15 +9,18 @@ from __future__ import annotations
 
 import json
 import os
+from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import select, update
 
 from ewallet.errors import Conflict, EwalletError, NotAllowed, NotFound, RecordError
 from ewallet.formats import statuslist
-from ewallet.licenses import binding, copies, credentials, tables
+from ewallet.licenses import binding, credentials, devices, tables
+from ewallet.licenses.copies import take_back
+from ewallet.licenses.devices import BindRequest, HolderCredentials
 from ewallet.licenses.license import SALT_SIZE, Holder, License, face_digest
 from ewallet.licenses.lifecycle import Case, EventKind, State, next_state
 from ewallet.licenses.numbers import identifier as identifiers
@@ -26,7 +29,6 @@ from ewallet.licenses.printed import next_state as next_copy_state
 from ewallet.licenses.register import (
     Entry,
     Register,
-    devices_of,
     encode_images,
     entry_of,
     event_row,
@@ -34,6 +36,7 @@ from ewallet.licenses.register import (
     set_slots,
     step,
 )
+from ewallet.licenses.rows import COPY, DOCUMENT, Rows, slot_row, touch_shards
 from ewallet.licenses.seal import Role
 from ewallet.moments import day_of, seconds
 
@@ -57,7 +60,6 @@ _SERIAL_LENGTH: Final = 16
 Sheet = tuple[Role, int, int, str]
 """Role, number, of how many, stock number."""
 
-_DOCUMENT, _COPY, _DEVICE = "d", "p", "h"
 _VALID, _INVALID = statuslist.VALID, statuslist.INVALID
 _SUSPENDED, _SUPERSEDED = statuslist.SUSPENDED, statuslist.SUPERSEDED
 _ENDINGS: Final = {
@@ -133,30 +135,12 @@ class Issued:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class HolderCredentials:
-    """What a bound device receives.
-
-    Attributes:
-        sd_jwt: SD-JWT VC, to be presented with a KB-JWT.
-        sd_cwt: SD-CWT, to be presented as an SD-KBT.
-        holder_index: which holder they belong to.
-        expires_at: their end, seconds since 1970.
-    """
-
-    sd_jwt: str
-    sd_cwt: bytes
-    holder_index: int
-    expires_at: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class _Draft:
     """An order that has been checked."""
 
     order: Order
     values: dict[str, str]
     face: tuple[tuple[str, str], ...]
-    rest: dict[str, str]
     holders: tuple[Holder, ...]
     holder: str
     number: str
@@ -164,6 +148,8 @@ class _Draft:
     until: date | None
     issued_on: date
     content: bytes
+    face_text: str
+    rest_text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -174,31 +160,6 @@ class _Given:
     images: Mapping[str, bytes]
     case: Case
     reason: str
-
-
-@dataclass(slots=True)
-class _Rows:
-    """Rows that one transaction inserts."""
-
-    license_: list[dict[str, Any]] = field(default_factory=list)
-    version: list[dict[str, Any]] = field(default_factory=list)
-    slot: list[dict[str, Any]] = field(default_factory=list)
-    copy: list[dict[str, Any]] = field(default_factory=list)
-    event: list[dict[str, Any]] = field(default_factory=list)
-    job: list[dict[str, Any]] = field(default_factory=list)
-
-    def write(self, connection: Connection) -> None:
-        copies.check_stock(connection, [row["stock"] for row in self.copy if row["stock"]])
-        for table, rows in (
-            (tables.license_, self.license_),
-            (tables.version, self.version),
-            (tables.slot, self.slot),
-            (tables.copy, self.copy),
-            (tables.job, self.job),
-        ):
-            if rows:
-                connection.execute(insert(table), rows)
-        insert_events(connection, self.event)
 
 
 class Issuer:
@@ -352,19 +313,24 @@ class Issuer:
         holders = order.holders or type_.holders_of(values)
         _check_images(type_, values, order.images)
         face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
-        rest = {key: value for key, value in values.items() if not type_.by_key[key].face}
+        face_text, rest_text = _json(dict(face)), _rest(type_, values)
         return _Draft(
             order=order,
             values=values,
             face=face,
-            rest=rest,
             holders=holders,
             holder=_holder_key(holders, values[type_.number]),
             number=values[type_.number],
             start=start,
             until=until,
             issued_on=issued_on,
-            content=_content(kind, type_.code, values, order.printed, order.replaces),
+            content=sha256(
+                "\n".join(
+                    (kind.value, type_.code, face_text, rest_text, repr(order.printed), order.replaces)
+                ).encode()
+            ).digest(),
+            face_text=face_text,
+            rest_text=rest_text,
         )
 
     def _known(
@@ -476,9 +442,7 @@ class Issuer:
         )
         return Issued(license=license_, document=license_.document or "", printed=copies, again=True)
 
-    def _make(
-        self, drafts: Sequence[_Draft], type_: LicenseType, now: datetime
-    ) -> list[tuple[Issued, _Rows]]:
+    def _make(self, drafts: Sequence[_Draft], type_: LicenseType, now: datetime) -> list[tuple[Issued, Rows]]:
         """Signs a batch of new licenses."""
         sheets = [draft.order.printed.sheets() if draft.order.printed else () for draft in drafts]
         copies = sum(map(len, sheets))
@@ -500,7 +464,7 @@ class Issuer:
             serial = (
                 draft.number if type_.serial == "number" and draft.number not in taken else random_serial()
             )
-            rows = _Rows()
+            rows = Rows()
             rows.license_.append(
                 {
                     "id": license_id,
@@ -557,11 +521,11 @@ class Issuer:
             found = connection.execute(
                 select(table.serial).where(table.type_code == type_.code, table.number.in_(numbers))
             ).scalars()
-            return set(found) | {number for number in numbers if numbers.count(number) > 1}
+            return set(found) | {number for number, times in Counter(numbers).items() if times > 1}
 
     def _version(
         self,
-        rows: _Rows,
+        rows: Rows,
         draft: _Draft,
         type_: LicenseType,
         *,
@@ -603,11 +567,9 @@ class Issuer:
             document_status=reference,
         )
         document = credentials.make_document(license_, type_, self.signer, base=self.authority.base, now=now)
-        license_ = replace(license_, document=document)
+        license_ = license_.signed(document)
         rows.version.append(self._version_row(license_, draft, license_id, shard))
-        rows.slot.append(
-            _slot_row((shard, reference), license_id, version, kind=_DOCUMENT, ref=0, value=value)
-        )
+        rows.slot.append(slot_row((shard, reference), license_id, version, kind=DOCUMENT, ref=0, value=value))
         copies = tuple(
             self._copy(
                 rows,
@@ -635,8 +597,8 @@ class Issuer:
             "type_version": license_.type_version,
             "authority_name": license_.authority_name,
             "area": license_.area,
-            "face": _json(dict(draft.face)),
-            "rest": _json(draft.rest),
+            "face": draft.face_text,
+            "rest": draft.rest_text,
             "holders": _json([holder.to_claim() for holder in draft.holders]),
             "images": encode_images(license_.images),
             "valid_from": license_.valid_from.isoformat(),
@@ -654,7 +616,7 @@ class Issuer:
 
     def _copy(
         self,
-        rows: _Rows,
+        rows: Rows,
         license_: License,
         type_: LicenseType,
         sheet: Sheet,
@@ -679,7 +641,7 @@ class Issuer:
             status=reference,
             issued_at=seconds(now),
         )
-        rows.slot.append(_slot_row(slot, license_id, license_.version, kind=_COPY, ref=copy_id, value=value))
+        rows.slot.append(slot_row(slot, license_id, license_.version, kind=COPY, ref=copy_id, value=value))
         rows.copy.append(
             {
                 "id": copy_id,
@@ -700,13 +662,13 @@ class Issuer:
         return copy
 
     def _commit_all(
-        self, drafts: Sequence[_Draft], made: Sequence[tuple[Issued, _Rows]], job: str
+        self, drafts: Sequence[_Draft], made: Sequence[tuple[Issued, Rows]], job: str
     ) -> list[Issued | EwalletError]:
         """Commits a batch; if another process came first with one of them, each one alone."""
         for _, rows in made:
             for row in rows.job:
                 row["job"] = job
-        whole = _Rows()
+        whole = Rows()
         for _, rows in made:
             for name in ("license_", "version", "slot", "copy", "event", "job"):
                 getattr(whole, name).extend(getattr(rows, name))
@@ -801,7 +763,7 @@ class Issuer:
     ) -> Issued:
         case = given.case
         named = _identifier(license_)
-        content = _content(kind, named, dict(changes), given.printed, "")
+        content = _content(kind, named, dict(changes), given.printed)
         with self.register.reading() as connection:
             again = self._again(connection, case, content)
             if again is not None:
@@ -847,11 +809,13 @@ class Issuer:
         if number != entry.number or _holder_key(holders, number) != entry.holder:
             raise RecordError("an amendment changes neither number nor holder", field=type_.number)
         _check_images(type_, values, order.images)
+        face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
         return _Draft(
             order=order,
             values=values,
-            face=tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values),
-            rest={key: value for key, value in values.items() if not type_.by_key[key].face},
+            face=face,
+            face_text=_json(dict(face)),
+            rest_text=_rest(type_, values),
             holders=holders,
             holder=entry.holder,
             number=number,
@@ -881,7 +845,7 @@ class Issuer:
             base=self.authority.status_base,
             now=now,
         )
-        rows = _Rows()
+        rows = Rows()
         issued = self._version(
             rows,
             draft,
@@ -922,10 +886,10 @@ class Issuer:
                 where=[tables.slot.c.license_id == entry.id],
                 old=(_VALID, _SUSPENDED, *((_INVALID,) if entry.state is State.LAPSED else ())),
             )
-            copies.take_back(connection, entry.id, keeping=entry.version + 1)
+            take_back(connection, entry.id, keeping=entry.version + 1)
             rows.event += self._reviews(connection, type_, entry, draft, now)
             rows.write(connection)
-            _touch_shards(connection, rows)
+            touch_shards(connection, rows)
         return issued
 
     def _reviews(
@@ -1092,7 +1056,7 @@ class Issuer:
     ) -> License:
         case = case or Case()
         named = _identifier(license_)
-        content = _content(kind, named, {} if detail is None else dict(detail), None, "")
+        content = _content(kind, named, {} if detail is None else dict(detail))
         with self.register.writing() as connection:
             again = self._again(connection, case, content)
             if again is not None:
@@ -1137,7 +1101,7 @@ class Issuer:
             set_slots(connection, _VALID, where=mine, old=(_SUSPENDED,))
         else:
             set_slots(connection, _INVALID, where=mine)
-            copies.take_back(connection, entry.id, keeping=None)
+            take_back(connection, entry.id, keeping=None)
 
     def _again(self, connection: Connection, case: Case, content: bytes) -> Issued | None:
         if not case.number:
@@ -1210,7 +1174,7 @@ class Issuer:
             signed.append((entry, license_, shard, reference, document))
         table = tables.version.c
         with self.register.writing() as connection:
-            rows = _Rows()
+            rows = Rows()
             for entry, license_, shard, reference, document in signed:
                 next_state(EventKind.RESIGN, entry.state)
                 step(connection, entry)
@@ -1226,7 +1190,7 @@ class Issuer:
                     )
                 )
                 rows.slot.append(
-                    _slot_row((shard, reference), entry.id, entry.version, kind=_DOCUMENT, ref=0, value=value)
+                    slot_row((shard, reference), entry.id, entry.version, kind=DOCUMENT, ref=0, value=value)
                 )
                 rows.event.append(
                     event_row(
@@ -1243,7 +1207,7 @@ class Issuer:
                     )
                 )
             rows.write(connection)
-            _touch_shards(connection, rows)
+            touch_shards(connection, rows)
         return len(signed)
 
     # --- Printed copies -----------------------------------------------------------------------
@@ -1310,7 +1274,7 @@ class Issuer:
         detail: dict[str, object] = {"sheets": [[int(role), n, of, stock] for role, n, of, stock in sheets]}
         if lost is not None:
             detail["lost"] = lost.status.to_claim()["status_list"]
-        content = _content(kind, named, detail, None, "")
+        content = _content(kind, named, detail)
         with self.register.reading() as connection:
             again = self._again(connection, case, content)
             if again is not None:
@@ -1333,7 +1297,7 @@ class Issuer:
             base=self.authority.status_base,
             now=now,
         )
-        rows = _Rows()
+        rows = Rows()
         copies = tuple(
             self._copy(
                 rows,
@@ -1483,165 +1447,7 @@ class Issuer:
         self, requests: Sequence[BindRequest], *, now: datetime
     ) -> list[HolderCredentials | EwalletError]:
         """Binds a batch; what is wrong with one request stops no other. See `bind`."""
-        results: list[HolderCredentials | EwalletError | None] = [None] * len(requests)
-        ready: dict[int, tuple[Entry, License, bytes, int]] = {}
-        with self.register.reading() as connection:
-            for place, request in enumerate(requests):
-                try:
-                    ready[place] = self._bindable(connection, request, now)
-                except EwalletError as error:
-                    results[place] = error
-        for code in sorted({entry.type_code for entry, _, _, _ in ready.values()}):
-            group = {place: item for place, item in ready.items() if item[0].type_code == code}
-            self._bind_group(self.catalog[code], requests, group, results, now)
-        return [result for result in results if result is not None]
-
-    def _bindable(
-        self, connection: Connection, request: BindRequest, now: datetime
-    ) -> tuple[Entry, License, bytes, int]:
-        nonce = binding.check_proof(
-            request.proof, request.device_key, authority=self.authority.uri, secret=self._secret, now=now
-        )
-        entry = entry_of(connection, request.license)
-        self._own(entry)
-        next_state(EventKind.BIND, entry.state)
-        license_ = self.register.newest(connection, entry)
-        if not 0 <= request.holder_index < len(license_.holders):
-            raise NotFound("the license has no such holder")
-        if license_.ends_at is not None and seconds(license_.ends_at) <= seconds(now):
-            raise NotAllowed("bind", "ended")
-        return entry, license_, nonce, request.holder_index
-
-    def _bind_group(
-        self,
-        type_: LicenseType,
-        requests: Sequence[BindRequest],
-        group: Mapping[int, tuple[Entry, License, bytes, int]],
-        results: list[HolderCredentials | EwalletError | None],
-        now: datetime,
-    ) -> None:
-        reserved = self.register.reserve(
-            rows=len(group),
-            slots=2 * len(group),
-            authority=self.authority.uri,
-            type_code=type_.code,
-            base=self.authority.status_base,
-            now=now,
-        )
-        slots = iter(reserved.slots)
-        made = []
-        for position, (place, (entry, license_, nonce, index)) in enumerate(group.items()):
-            key = requests[place].device_key
-            first, second = next(slots), next(slots)
-            common: dict[str, Any] = {
-                "base": self.authority.base,
-                "holder_index": index,
-                "device_key": key,
-                "now": now,
-            }
-            found = HolderCredentials(
-                sd_jwt=credentials.make_holder_jwt(license_, type_, self.signer, status=first[1], **common),
-                sd_cwt=credentials.make_holder_cwt(license_, type_, self.signer, status=second[1], **common),
-                holder_index=index,
-                expires_at=credentials.holder_end(license_, now=now),
-            )
-            made.append((place, entry, nonce, reserved.first_id + position, (first, second), found))
-        self._commit_bindings(requests, made, results, now)
-
-    def _commit_bindings(
-        self,
-        requests: Sequence[BindRequest],
-        made: Sequence[tuple[int, Entry, bytes, int, tuple[Any, Any], HolderCredentials]],
-        results: list[HolderCredentials | EwalletError | None],
-        now: datetime,
-    ) -> None:
-        try:
-            with self.register.writing() as connection:
-                self._write_bindings(connection, requests, made, now)
-        except EwalletError as error:
-            if len(made) == 1:
-                results[made[0][0]] = error
-                return
-            for item in made:
-                self._commit_bindings(requests, [item], results, now)
-            return
-        for place, _, _, _, _, found in made:
-            results[place] = found
-
-    def _write_bindings(
-        self,
-        connection: Connection,
-        requests: Sequence[BindRequest],
-        made: Sequence[tuple[int, Entry, bytes, int, tuple[Any, Any], HolderCredentials]],
-        now: datetime,
-    ) -> None:
-        at = seconds(now)
-        connection.execute(delete(tables.nonce).where(tables.nonce.c.ends_at < at))
-        ends_at = at + binding.NONCE_LIFE + 60
-        connection.execute(
-            insert(tables.nonce), [{"nonce": nonce, "ends_at": ends_at} for _, _, nonce, _, _, _ in made]
-        )
-        rows = _Rows()
-        devices = []
-        for place, entry, _, device_id, slots, found in made:
-            request = requests[place]
-            thumbprint = request.device_key.thumbprint()
-            self._end_before(connection, entry, request, thumbprint, at)
-            current = entry_of(connection, request.license)
-            if current.version != entry.version or current.state is not State.VALID:
-                raise Conflict("another officer has changed this license since it was read")
-            devices.append(
-                {
-                    "id": device_id,
-                    "license_id": entry.id,
-                    "holder_index": found.holder_index,
-                    "thumbprint": thumbprint,
-                    "version": entry.version,
-                    "bound_at": at,
-                    "expires_at": found.expires_at,
-                    "ended_at": None,
-                    "ended_because": "",
-                    "live": f"{entry.id} {found.holder_index} {thumbprint.hex()}",
-                }
-            )
-            for shard, reference in slots:
-                rows.slot.append(
-                    _slot_row(
-                        (shard, reference), entry.id, entry.version, kind=_DEVICE, ref=device_id, value=_VALID
-                    )
-                )
-            rows.event.append(
-                event_row(
-                    license_id=entry.id,
-                    version=entry.version,
-                    kind=EventKind.BIND,
-                    state=entry.state,
-                    at=at,
-                    reason="",
-                    case=Case(),
-                    authority=self.authority.uri,
-                    content=b"",
-                    detail={"holder_index": found.holder_index, "device": thumbprint.hex()},
-                )
-            )
-        connection.execute(insert(tables.device), devices)
-        rows.write(connection)
-
-    def _end_before(
-        self, connection: Connection, entry: Entry, request: BindRequest, thumbprint: bytes, at: int
-    ) -> None:
-        """What this binding replaces ends with it; then the number of devices is counted."""
-        living = [
-            device
-            for device in devices_of(connection, entry.id, living=True)
-            if device.holder_index == request.holder_index
-        ]
-        ending = [device for device in living if device.thumbprint in (thumbprint, *request.replacing)]
-        for device in ending:
-            because = "renewed" if device.thumbprint == thumbprint else "replaced"
-            _end_device(connection, entry.id, device.id, because, at)
-        if len(living) - len(ending) >= self.max_devices:
-            raise NotAllowed("bind", entry.state.value, f"{self.max_devices} devices are bound already")
+        return devices.bind_many(self, requests, now=now)
 
     def unbind(
         self,
@@ -1667,31 +1473,12 @@ class Issuer:
         """
 
         def change(connection: Connection, entry: Entry) -> None:
-            found = [
-                device
-                for device in devices_of(connection, entry.id, living=True)
-                if device.thumbprint == thumbprint
-            ]
-            if not found:
-                raise NotFound("no such device is bound")
-            for device in found:
-                _end_device(connection, entry.id, device.id, reason, seconds(now))
+            devices.unbind(connection, entry, thumbprint, reason=reason, at=seconds(now))
 
         detail = {"device": thumbprint.hex()}
         return self._act(
             EventKind.UNBIND, license, reason=reason, case=case, now=now, detail=detail, change=change
         )
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class BindRequest:
-    """One device that asks for holder credentials; see `Issuer.bind`."""
-
-    license: str
-    holder_index: int
-    device_key: PublicKey
-    proof: bytes
-    replacing: tuple[bytes, ...] = ()
 
 
 # --- Small parts --------------------------------------------------------------------------------------------
@@ -1728,16 +1515,20 @@ def _sole(type_: LicenseType, holder: str) -> str:
     return f"{type_.code} {holder}"
 
 
-def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
+def _rest(type_: LicenseType, values: Mapping[str, str]) -> str:
+    """The fields that stay in the register, as text."""
+    rest = {spec.key: values[spec.key] for spec in type_.kept_fields if spec.key in values}
+    return _json(rest) if rest else "{}"
 
 
 def _content(
-    kind: EventKind, name: str, values: Mapping[str, object], printed: PrintOrder | None, replaces: str
+    kind: EventKind, name: str, values: Mapping[str, object], printed: PrintOrder | None = None
 ) -> bytes:
     """What a case number stands for: the same case with the same content is the same act."""
-    sheets = None if printed is None else [[int(role), *rest] for role, *rest in printed.sheets()]
-    text = json.dumps([kind.value, name, values, sheets, replaces], sort_keys=True)
+    text = json.dumps([kind.value, name, values, repr(printed)], sort_keys=True)
     return sha256(text.encode()).digest()
 
 
@@ -1758,32 +1549,6 @@ def _check_images(type_: LicenseType, values: Mapping[str, str], images: Mapping
         raise RecordError("an image and its digest come together", field=key)
     if key in values and sha256(images[key]).hexdigest() != values[key]:
         raise RecordError("not the digest of the image", field=key)
-
-
-def _slot_row(
-    slot: tuple[int, StatusReference], license_id: int, version: int, *, kind: str, ref: int, value: int
-) -> dict[str, Any]:
-    shard, reference = slot
-    return {
-        "shard": shard,
-        "idx": reference.idx,
-        "license_id": license_id,
-        "version": version,
-        "kind": kind,
-        "ref": ref,
-        "value": value,
-    }
-
-
-def _touch_shards(connection: Connection, rows: _Rows) -> None:
-    """Marks lists for publishing in which a new entry begins with another value than 0."""
-    shards = {row["shard"] for row in rows.slot if row["value"] != _VALID}
-    if shards:
-        connection.execute(
-            update(tables.shard)
-            .where(tables.shard.c.id.in_(sorted(shards)))
-            .values(revision=tables.shard.c.revision + 1)
-        )
 
 
 def _living(
@@ -1826,20 +1591,3 @@ def _faces_of(connection: Connection, type_code: str, holders: set[str]) -> dict
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:
     return {key for key in (*old, *new) if old.get(key) != new.get(key)}
-
-
-def _end_device(connection: Connection, license_id: int, device_id: int, because: str, at: int) -> None:
-    connection.execute(
-        update(tables.device)
-        .where(tables.device.c.id == device_id)
-        .values(ended_at=at, ended_because=because, live=None)
-    )
-    set_slots(
-        connection,
-        _INVALID,
-        where=[
-            tables.slot.c.license_id == license_id,
-            tables.slot.c.kind == _DEVICE,
-            tables.slot.c.ref == device_id,
-        ],
-    )

@@ -111,6 +111,14 @@ class License:
     def __repr__(self) -> str:
         return f"License({self.type_key} {self.identifier})"  # a record is personal: not for logs
 
+    def signed(self, document: str, status: StatusReference | None = None) -> License:
+        """The same version with its document credential, and that credential's status entry."""
+        made = object.__new__(License)
+        made.__dict__.update(self.__dict__, document=document)
+        if status is not None:
+            made.__dict__["document_status"] = status
+        return made
+
     @cached_property
     def fields(self) -> dict[str, str]:
         """The face by key."""
