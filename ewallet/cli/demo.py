@@ -366,8 +366,8 @@ class _Demo:
             devices,
             subject="example-person-1",
             kind="person",
-            scenes=["counter", "government-hall", "library"],
-            attributes={"masked_name": "范**"},
+            scenes=["counter"],
+            attributes={},
             now=now,
         )
         return list(zip(passes, phone, strict=True))

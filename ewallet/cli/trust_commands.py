@@ -707,3 +707,81 @@ def explain(
     except EwalletError as error:
         print(f"error: {error}", file=sys.stderr)
         return Exit.UNDECIDED if isinstance(error, TrustError) else Exit.ENVIRONMENT
+
+
+@trust.command()
+@click.argument("repo", type=_DIR)
+@click.argument("target", type=_DIR)
+@click.option("--status", type=_DIR, help="Directory of status lists.")
+@click.option("--policy", type=_FILE, help="Default policy of the gates.")
+@click.option("--zip", "zip_file", type=click.Path(path_type=Path, dir_okay=False), help="Also as one zip.")
+def bundle(repo: Path, target: Path, status: Path | None, policy: Path | None, zip_file: Path | None) -> int:
+    """Make a gate bundle from a published repository."""
+    from ewallet.trust.bundle import pack, write_bundle  # noqa: PLC0415
+
+    rules = json.loads(policy.read_text(encoding="utf-8")) if policy else None
+    made = write_bundle(target, repository=repo, policy=rules, status=status)
+    print(f"bundle {target}: {made.size()} bytes, first root {made.anchor}")
+    if zip_file is not None:
+        print(f"zip {zip_file}: {pack(target, zip_file)} bytes")
+    return Exit.ACCEPTED
+
+
+@trust.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--province", "provinces", multiple=True, required=True, help="Two provinces or more.")
+@click.option("--days", default=365, show_default=True, help="How long the rules count.")
+@now_option
+def mappings(file: Path, provinces: tuple[str, ...], days: int, now_text: str | None) -> int:
+    """Write the built-in recognition rules between provinces to FILE, to be adapted and put to signing."""
+    from datetime import timedelta  # noqa: PLC0415
+
+    from ewallet.trust.mappings import builtin_rules  # noqa: PLC0415
+
+    now = _moment(now_text)
+    made = builtin_rules(provinces, start=now, until=now + timedelta(days=days))
+    file.write_text(json.dumps(made, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    print(f"{len(made)} rules in {file}")
+    return Exit.ACCEPTED
+
+
+@trust.command()
+@click.option("--command", help="A partner's program: JSON lines in, JSON lines out.")
+@click.option("--url", help="A partner's endpoint: one POST for each case.")
+@lang_option
+def conformance(command: str | None, url: str | None, lang: str) -> int:
+    """Put the shipped cases to a partner's program or endpoint. Exit 0 if all answers are right."""
+    import shlex  # noqa: PLC0415
+
+    from ewallet.trust.conformance import (  # noqa: PLC0415
+        answer,
+        by_command,
+        by_endpoint,
+        run,
+        world_trust,
+    )
+
+    if command:
+        found = by_command(shlex.split(command))
+    elif url:
+        found = by_endpoint(url)
+    else:  # our own decision, as an example of a report
+        found = run(lambda case: answer(world_trust(case["world"]), case["question"]))
+    for finding in found:
+        print(finding.sentence(lang))
+    wrong = sum(not finding.passed for finding in found)
+    right = len(found) - wrong
+    print(f"{right} 项通过，{wrong} 项不符" if lang == "zh" else f"{right} passed, {wrong} wrong")
+    return Exit.REJECTED if wrong else Exit.ACCEPTED
+
+
+@trust.command(hidden=True)
+def answering() -> int:
+    """Answer conformance cases from standard input: what a partner's program does, as an example."""
+    from ewallet.trust.conformance import answer, world_trust  # noqa: PLC0415
+    from ewallet.wire import decode_json  # noqa: PLC0415
+
+    for line in sys.stdin:
+        case = decode_json(line, limit=1 << 22)
+        print(json.dumps({"reason": answer(world_trust(case["world"]), case["question"])}), flush=True)
+    return Exit.ACCEPTED

@@ -51,7 +51,7 @@ def explain_license(
             trust=trust,
             policy=Policy.content(province=province),
             status=status_source(bundle / STATUS_FOLDER),
-            replay=MemoryGuard(),
+            replay=MemoryGuard(started=now),
         )
         found = verifier.verify(license_file.read_text(encoding="utf-8").strip(), now=now)
     for line in sentences(found, province, lang):
@@ -65,10 +65,11 @@ def sentences(found: Verification, province: str, lang: str) -> Iterator[str]:
     place = PROVINCES.get(province, (province, province, ""))[0 if zh else 1]
     for fact in found.facts.licenses if found.facts else ():
         issuer = fact.issuer_names.get(lang, fact.issuer)
+        kind = f"{fact.type} / {fact.type_version}"
         yield (
-            f"由 {issuer} 签发，类型 {fact.type} 第 {fact.type_version} 版，签发时有权签发。"
+            f"由 {issuer} 签发，类型 {kind}，签发时有权签发。"
             if zh
-            else f"Issued by {issuer}, type {fact.type} version {fact.type_version}, which it might sign then."
+            else f"Issued by {issuer}, type {kind}, which it might sign then."
         )
         if fact.local is not None:
             yield from _local(fact.local, place, zh=zh)

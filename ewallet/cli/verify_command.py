@@ -14,7 +14,7 @@ import click
 from ewallet.cli.exits import Exit, report
 from ewallet.errors import ConfigError, EwalletError, TrustError
 from ewallet.reasons import REASONS, Layer, Outcome
-from ewallet.verify.result import NOTICES
+from ewallet.verify.report import to_json, to_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -264,61 +264,5 @@ def _local(view: Any) -> Mapping[str, Any]:
     return fields
 
 
-def to_json(found: Verification) -> dict[str, Any]:
-    """An answer as data: what `--json` prints."""
-    facts = found.facts
-    return {
-        "outcome": found.outcome.value,
-        "reason": found.reason.code if found.reason else None,
-        "sentence": {"zh": found.reason.zh, "en": found.reason.en} if found.reason else None,
-        "advice": {"zh": found.reason.advice_zh, "en": found.reason.advice_en} if found.reason else None,
-        "kind": found.kind.value,
-        "layers": {layer.value: result.value if result else None for layer, result in found.layers().items()},
-        "checks": [
-            {"step": check.step, "name": check.name, "result": check.result.value, "detail": check.detail}
-            for check in found.checks
-        ],
-        "notices": [
-            {
-                "code": notice.code,
-                "zh": NOTICES[notice.code][0],
-                "en": NOTICES[notice.code][1],
-                "detail": notice.detail,
-            }
-            for notice in found.notices
-        ],
-        "subject": _party(facts.subject) if facts else None,
-        "actor": _party(facts.actor) if facts else None,
-        "licenses": [_license_json(each) for each in facts.licenses] if facts else [],
-        "at": found.at.isoformat(),
-    }
-
-
-def _party(party: Any) -> dict[str, Any] | None:
-    if party is None:
-        return None
-    return {"id": party.id, "kind": party.kind, "role": party.role, "attributes": dict(party.attributes)}
-
-
-def _license_json(each: LicenseFacts) -> dict[str, Any]:
-    return {
-        "type": each.type,
-        "type_version": each.type_version,
-        "issuer": each.issuer,
-        "issuer_names": dict(each.issuer_names),
-        "province": each.province,
-        "area": each.area,
-        "identifier": each.identifier,
-        "version": each.version,
-        "status": each.status,
-        "fields": dict(each.fields),
-        "issued_at": each.issued_at.isoformat(),
-        "local": None if each.local is None else _local(each.local),
-    }
-
-
 def _json_line(name: str, found: Verification) -> str:
-    def plain(value: object) -> str:
-        return value.hex() if isinstance(value, bytes) else str(value)
-
-    return json.dumps({"input": name, **to_json(found)}, ensure_ascii=False, default=plain)
+    return to_text({"input": name, **to_json(found)})
