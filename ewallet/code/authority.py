@@ -16,13 +16,12 @@ from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ewallet.code import passes, possession
+from ewallet.code.mint import Mint
 from ewallet.code.passes import ACTOR, HOUR, ID_SIZE, KINDS, LEVELS, MAX_LIFE, SUBJECT, Entry, Pass
-from ewallet.code.portrait import portrait_digest
 from ewallet.errors import NotAllowed, RecordError
-from ewallet.formats import cose, sdcwt
+from ewallet.formats import cose
 from ewallet.moments import day_end, day_of, day_start, seconds
 from ewallet.trust.scenes import ATTRIBUTES, Scene, builtin_scenes
-from ewallet.wire import b64u_encode
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -31,7 +30,6 @@ if TYPE_CHECKING:
     from ewallet.code.delegation import Delegation
     from ewallet.keys import PublicKey, Signer
 
-_PORTRAIT: Final = "portrait_digest"
 MAX_BATCH: Final = 512
 """Passes of one request: more than a person shows in a day."""
 HOT_PADDING: Final = 64
@@ -244,7 +242,8 @@ class CodeAuthority:
         entry = self._entry(subject, wanted[0], event, now)
         template = _template(kind, wanted, assurance, delegation=delegation, entry=entry, now=now)
         carried = _carried(wanted, attributes, delegation)
-        issued = [self._issue(key, template, carried) for key in keys]
+        mint = Mint(self._signer, template, carried)
+        issued = [mint.strike(key) for key in keys]
         ends_at = template[cose.EXP]
         self.ledger.note(
             [
@@ -293,22 +292,6 @@ class CodeAuthority:
         about = "\x00".join((scene.id, name, str(start), subject))
         pseudonym = hmac.digest(self._secret, b"ewallet-pseudonym-v1" + about.encode(), sha256)[:16]
         return Entry(pseudonym=pseudonym, event=name, start=start, end=end)
-
-    def _issue(
-        self, key: PublicKey, template: Mapping[int | str, Any], carried: Mapping[int | str, Any]
-    ) -> tuple[str, Pass]:
-        pass_id = b64u_encode(os.urandom(ID_SIZE))
-        if _PORTRAIT in carried:
-            carried = {**carried, _PORTRAIT: portrait_digest(carried[_PORTRAIT])}
-        credential = sdcwt.issue(
-            {**template, cose.SUB: pass_id, **carried},
-            disclosable=tuple(carried),
-            signer=self._signer,
-            holder_key=key,
-            vct=passes.VCT,
-            compact=True,
-        )
-        return pass_id, Pass(credential)
 
     # --- suspension, loss, hot list -------------------------------------------------------------------------
 
@@ -374,11 +357,11 @@ def _template(
 
 def _carried(
     scenes: Sequence[Scene], attributes: Mapping[str, Any], delegation: Delegation | None
-) -> dict[int | str, Any]:
+) -> dict[str, Any]:
     if not all(name in ATTRIBUTES for name in attributes):
         raise RecordError("an attribute that no scene knows", field="attributes")
     wanted: set[str] = set().union(*(scene.attributes for scene in scenes))
-    carried: dict[int | str, Any] = {name: value for name, value in attributes.items() if name in wanted}
+    carried: dict[str, Any] = {name: value for name, value in attributes.items() if name in wanted}
     if delegation is not None:
         carried[SUBJECT] = delegation.subject_name
         carried[ACTOR] = delegation.actor_name

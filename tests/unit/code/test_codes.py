@@ -13,6 +13,7 @@ from ewallet.code.delegation import Delegation
 from ewallet.code.passes import (
     KINDS,
     LEVELS,
+    PROFILE,
     Pass,
     check_code_audience,
     check_code_times,
@@ -314,3 +315,36 @@ def test_questions_are_read_as_they_were_made():
     with pytest.raises(ValueError, match="names what it wants"):
         make_request(key, issuer="i", venue=VENUE, scene="hotel", licenses=[], now=NOW)
     assert reason(parse_question, "EWC" + asked.text[3:]) == "code.unreadable"
+
+
+def test_the_mint_makes_what_the_general_encoder_makes(office):
+    ((made, key),) = office.passes(
+        scenes=["hospital"], attributes={"resident": True, "masked_name": "张*", "age_over_14": False}
+    )
+    parsed = made.parsed
+    claims = dict(parsed.unverified_claims)
+    carried = dict(made.attributes)
+    again = sdcwt.issue(
+        {name: value for name, value in claims.items() if name in (2, 4, 6) or isinstance(name, str)}
+        | carried,
+        disclosable=tuple(carried),
+        signer=office.key,
+        holder_key=made.device_key,
+        vct=claims[11],
+        compact=True,
+    )
+    other = sdcwt.parse(again, PROFILE)
+    digests = [claim for claim in claims if type(claim) not in (int, str)]
+    for claim, value in other.unverified_claims.items():
+        if claim in digests:
+            assert len(value) == len(claims[claim])
+        else:
+            assert claims[claim] == value
+    assert other.sign1.protected == parsed.sign1.protected
+    assert len(again) == len(made.credential)
+    facts = verify_pass(
+        parse_code(show(made, key, audience=VENUE, now=NOW, disclose=["resident"])),
+        office.key.public_key,
+        now=NOW,
+    )
+    assert facts.attributes == {"resident": True}
