@@ -84,15 +84,24 @@ def read_export(path: Path, type_: str | LicenseType, catalog: Catalog) -> tuple
     return rows, rejects
 
 
-def iter_export(path: Path, type_: str | LicenseType, catalog: Catalog) -> Iterator[Row | Reject]:
-    """The rows of an export, one at a time; arguments and errors as `read_export`."""
+def iter_export(
+    path: Path,
+    type_: str | LicenseType,
+    catalog: Catalog,
+    *,
+    wanted: Callable[[int], bool] = lambda _: True,
+) -> Iterator[Row | Reject]:
+    """The rows of an export, one at a time; arguments and errors as `read_export`.
+
+    `wanted` is asked with each row's number before the row is looked at: processes share a file by it.
+    """
     license_type = type_ if isinstance(type_, LicenseType) else catalog[type_]
     encoding = detect_encoding(path)
     with path.open(encoding=encoding, newline="") as stream:
         if path.name.endswith(".jsonl"):
-            yield from _json_rows(stream, license_type)
+            yield from _json_rows(stream, license_type, wanted)
         else:
-            yield from _csv_rows(stream, license_type, str(path))
+            yield from _csv_rows(stream, license_type, str(path), wanted)
 
 
 def detect_encoding(path: Path) -> str:
@@ -116,7 +125,9 @@ def detect_encoding(path: Path) -> str:
     raise ConfigError("neither UTF-8 nor GB18030", file=str(path))
 
 
-def _csv_rows(stream: TextIO, type_: LicenseType, file: str) -> Iterator[Row | Reject]:
+def _csv_rows(
+    stream: TextIO, type_: LicenseType, file: str, wanted: Callable[[int], bool]
+) -> Iterator[Row | Reject]:
     reader = csv.reader(stream)
     try:
         header = next(reader)
@@ -131,7 +142,10 @@ def _csv_rows(stream: TextIO, type_: LicenseType, file: str) -> Iterator[Row | R
         except StopIteration:
             return
         except csv.Error as error:
-            yield Reject(row=number, column="", reason=f"not a row of CSV: {error}")
+            if wanted(number):
+                yield Reject(row=number, column="", reason=f"not a row of CSV: {error}")
+            continue
+        if not wanted(number):
             continue
         if not any(cell.strip() for cell in cells):
             continue
@@ -161,10 +175,10 @@ def _columns(header: list[str], type_: LicenseType, file: str) -> list[tuple[int
     return columns
 
 
-def _json_rows(stream: TextIO, type_: LicenseType) -> Iterator[Row | Reject]:
+def _json_rows(stream: TextIO, type_: LicenseType, wanted: Callable[[int], bool]) -> Iterator[Row | Reject]:
     known = {_squeeze(column): spec.key for spec in type_.fields for column in (*spec.columns, spec.key)}
     for number, line in enumerate(stream, 1):
-        if not line.strip():
+        if not line.strip() or not wanted(number):
             continue
         try:
             value: Any = json.loads(line)
