@@ -20,6 +20,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "inspect",
         "Show what a code or credential says. NOT a verification.",
     ),
+    "speed": ("ewallet.cli.speed_command", "speed", "Measure what signing and verifying cost here."),
     "verify": ("ewallet.cli.verify_command", "verify", "Verify a code, picture, PDF or credential."),
     "issue": ("ewallet.cli.license_commands", "issue", "Issue licenses from an agency's export."),
     "catalog": ("ewallet.cli.license_commands", "catalog", "List, show and check license types."),

@@ -1,0 +1,1 @@
+"""Measurements, always against the raw primitive in the same run: `make bench`."""
