@@ -248,6 +248,24 @@ def decode_cbor(
     return value
 
 
+_orders: dict[tuple[Any, ...], list[Any]] = {}
+"""Key sequences (with their types) and their right order: an issuer's maps are alike."""
+
+
+def _in_order(keys: tuple[Any, ...]) -> list[Any]:
+    shape = (keys, tuple(map(type, keys)))
+    found = _orders.get(shape)
+    if found is None:
+        if not _REDACTED_MAP_KEYS.issuperset(shape[1]):
+            raise TypeError("CBOR map keys are integers or text")
+        found = sorted(keys, key=_key_bytes)
+        if len(keys) <= _SHORT and all(not isinstance(key, str) or len(key) <= _SHORT for key in keys):
+            if len(_orders) >= _SHAPES_KEPT:
+                _orders.clear()
+            _orders[shape] = found
+    return found
+
+
 def _ordered(value: Any) -> Any:
     kind = type(value)
     if kind is int and not -(2**64) <= value < 2**64:
@@ -255,11 +273,9 @@ def _ordered(value: Any) -> Any:
     if kind in _SCALARS:
         return value
     if isinstance(value, dict | frozendict):
-        if not _REDACTED_MAP_KEYS.issuperset(map(type, value)):
-            raise TypeError("CBOR map keys are integers or text")
         return {
             key: item if type(item := value[key]) in _AS_IT_IS else _ordered(item)
-            for key in sorted(value, key=_key_bytes)
+            for key in _in_order(tuple(value))
         }
     if isinstance(value, list | tuple):
         if _AS_IT_IS.issuperset(map(type, value)):

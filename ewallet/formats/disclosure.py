@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import os
 from functools import lru_cache
+from itertools import chain, repeat
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
@@ -69,9 +70,10 @@ def _grow(paths: Iterable[Path]) -> Branch:
 
 
 def salts(at_once: int) -> Iterator[bytes]:
-    """Fresh salts, drawn from the system `at_once` at a time: one call for a credential is enough."""
-    size = max(at_once, 1) * SALT_SIZE
-    while True:
-        drawn = os.urandom(size)
-        for start in range(0, size, SALT_SIZE):
-            yield drawn[start : start + SALT_SIZE]
+    """Fresh salts without end, the first `at_once` from one call of the system."""
+    return chain.from_iterable(map(_drawn, chain((at_once,), repeat(16))))
+
+
+def _drawn(count: int) -> list[bytes]:
+    drawn = os.urandom(count * SALT_SIZE)
+    return [drawn[start : start + SALT_SIZE] for start in range(0, len(drawn), SALT_SIZE)]

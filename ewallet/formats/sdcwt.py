@@ -32,6 +32,7 @@ from ewallet.wire import (
     check_deterministic,
     decode_cbor,
     encode_cbor,
+    encode_key,
     first_item,
     first_items,
 )
@@ -92,6 +93,12 @@ def _sha256(data: bytes) -> bytes:
     return sha256(data).digest()
 
 
+def _digests(digest: Callable[[bytes], bytes], items: Sequence[bytes]) -> list[bytes]:
+    if digest is _sha256:
+        return [sha256(item).digest() for item in items]
+    return [digest(item) for item in items]
+
+
 def compact_key(key: PublicKey) -> dict[int, Any]:
     """A COSE_Key with the point compressed (RFC 9053, 7.1.1): 32 bytes less in a QR code."""
     full = key.to_cose()
@@ -113,24 +120,25 @@ class _Redactor:
         return self.digest(encoded)
 
     def claims(self, claims: Mapping[Any, Any], branch: Branch, decoys: int = 0) -> dict[Any, Any]:
-        digests = []
-        out = {}
+        hashed: list[bytes] = []
+        drawn = self.salts
+        out: dict[Any, Any] = {}
         for key, value in claims.items():
             below = branch.get(key)
             if below is None:
                 out[key] = value
                 continue
-            inner = self.value(value, below)
+            inner = self.value(value, below) if below else value
             if below.chosen:
-                digests.append(
-                    self.add(b"\x83\x50" + next(self.salts) + encode_cbor(inner) + encode_cbor(key))
-                )
+                encoded = cbor_bytes(b"\x83\x50" + next(drawn) + encode_cbor(inner) + encode_key(key))
+                hashed.append(encoded)
             else:
                 out[key] = inner
-        digests += [self.add(b"\x81\x50" + next(self.salts)) for _ in range(decoys)]
-        if digests:
+        hashed += [b"\x52\x81\x50" + next(drawn) for _ in range(decoys)]
+        if hashed:
+            self.encoded += hashed
             # Sorted, so that the order tells nothing about the claims.
-            out[REDACTED_KEYS] = sorted(digests)
+            out[REDACTED_KEYS] = sorted(_digests(self.digest, hashed))
         return out
 
     def value(self, value: Any, branch: Branch) -> Any:
@@ -191,7 +199,7 @@ def issue(
         ValueError: a claim is disclosable that never may be, or a path leads nowhere.
         SignerError: the signing device refused.
     """
-    paths = tree(disclosable)
+    paths = tree(tuple(disclosable))
     if not NEVER_REDACTED.isdisjoint(paths):
         raise ValueError("iss, aud, exp, nbf, iat, cti, cnf and cnonce are never redacted")
     whole = dict(claims)
@@ -202,7 +210,9 @@ def issue(
     if status is not None:
         whole[STATUS] = status.to_claim()
     key = signer.public_key
-    redactor = _Redactor(key.suite.digest, len(disclosable) + decoys)
+    redactor = _Redactor(
+        _sha256 if key.suite.hash == "sha256" else key.suite.digest, len(disclosable) + decoys
+    )
     payload = encode_cbor(redactor.claims(whole, paths, decoys))
     protected = _protected(key.suite.cose_alg, key.kid, SD_CWT, key.suite.sd_alg_cose)
     signature = signer.sign(cose.signed_bytes(protected, payload))
@@ -372,7 +382,7 @@ def _disclose(
     waiting: dict[bytes, Any] = {}
     if token.disclosures:
         contents = _contents(token, profile)
-        digests = [digest(item) for item in token.hashed]
+        digests = _digests(digest, token.hashed)
         if profile.own and set(map(len, contents)) == {3}:
             flat = _disclose_flat(token, digests, contents, closed)
             if flat is not None:

@@ -15,6 +15,7 @@ from binascii import b2a_base64
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet
 from dataclasses import dataclass
 from hashlib import sha256
+from itertools import chain, repeat
 from json.encoder import encode_basestring
 from os import urandom
 from typing import TYPE_CHECKING, Any, Final
@@ -91,10 +92,12 @@ def _json_text(value: Any) -> str:
 
 def _salts(at_once: int) -> Iterator[str]:
     """Salts of 144 bits: 18 bytes make 24 characters, so that one call serves a whole credential."""
-    while True:
-        drawn = b64u_encode(urandom(18 * max(at_once, 1)))
-        for start in range(0, len(drawn), 24):
-            yield drawn[start : start + 24]
+    return chain.from_iterable(map(_drawn, chain((at_once,), repeat(16))))
+
+
+def _drawn(count: int) -> list[str]:
+    drawn = b64u_encode(urandom(18 * count))
+    return [drawn[start : start + 24] for start in range(0, len(drawn), 24)]
 
 
 class _Redactor:
@@ -199,7 +202,7 @@ def issue(
         ValueError: a claim is disclosable that never may be, a reserved name, a path that leads nowhere.
         SignerError: the signing device refused.
     """
-    paths = tree(disclosable)
+    paths = tree(tuple(disclosable))
     if not NEVER_REDACTED.isdisjoint(paths):
         raise ValueError("iss, nbf, exp, iat, cnf, vct and status are never redacted")
     _refuse_reserved(claims)
