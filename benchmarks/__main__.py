@@ -1,7 +1,7 @@
 """Runs all benchmarks that answer with rows, prints one table with the machine, and writes JSON.
 
-`python -m benchmarks [--large] [--rounds N] [--out DIR] [NAME ...]`. A row: `operation`, `ratio` to `against` and
-`target`, or `value`, `unit` and `target`. Exit 1 if a target is missed.
+`python -m benchmarks [--large] [--rounds N] [--out DIR] [NAME ...]`. A row: `operation`, `ratio` to `against`
+and `target`, or `value`, `unit` and `target`. Exit 1 if a target is missed.
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from ewallet.cli.exits import Exit
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-_FIELDS: Final = {f"field_{n}": "示例内容" * 4 for n in range(10)}
+_FIELDS: Final[dict[Any, Any]] = {f"field_{n}": "示例内容" * 4 for n in range(10)}
 
 
 @click.command()
