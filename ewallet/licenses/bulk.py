@@ -309,7 +309,8 @@ def _join(out: Path, name: str, workers: int) -> None:
         with (out / name).open("w", encoding="utf-8", newline="") as joined:
             writer = csv.writer(joined)
             writer.writerow(headers[0])
-            writer.writerows(heapq.merge(*readers, key=_row_of))
+            merged: Iterator[list[str]] = heapq.merge(*readers, key=_row_of)
+            writer.writerows(merged)
     finally:
         for stream in streams:
             stream.close()
