@@ -35,6 +35,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Compare the register with itself or an export.",
     ),
     "stock": ("ewallet.cli.printed_commands", "stock", "Hand out and account for security paper."),
+    "serve": ("ewallet.cli.service_commands", "serve", "Serve the counter page and the HTTP API."),
     "trust": ("ewallet.cli.trust_commands", "trust", "Make, sign, publish and check trust lists."),
 }
 """Name: module, attribute, one line of help. The line stands here so that `--help` loads nothing."""

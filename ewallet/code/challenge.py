@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from ewallet.keys import Signer
+    from ewallet.keys import PublicKey, Signer
     from ewallet.trust.entries import Entity
     from ewallet.trust.scenes import Scene
     from ewallet.trust.trust import Trust
@@ -366,3 +366,31 @@ def check_challenge(scanned: str, trust: Trust, *, now: datetime) -> CheckedChal
     if not isinstance(checked, CheckedChallenge):
         raise Malformed("a request for licenses, not a challenge", "code.unreadable")
     return checked
+
+
+def own_question(scanned: str, key: PublicKey) -> Challenge | Request:
+    """A question as its maker kept it, read back from its text: nothing needs to be stored meanwhile.
+
+    Args:
+        scanned: text `EWQ`, as the maker's own page gives it back.
+        key: the maker's own key.
+
+    Raises:
+        Refused: `code.challenge`: not signed by that key; as `parse_question` for its form.
+    """
+    question = parse_question(scanned)
+    signed, claims = question.cwt.sign1, question.cwt.unverified_claims
+    if signed.alg not in key.suite.cose_accepts or not key.verify(signed.signature, signed.signed):
+        raise Refused("code.challenge", "another verifier asked this")
+    common: dict[str, Any] = {
+        "text": question.text,
+        "digest": question.cwt.digest,
+        "issuer": claims[cose.ISS],
+        "venue": claims[_VENUE],
+        "scene": claims[_SCENE],
+        "iat": claims[cose.IAT],
+        "exp": claims[cose.EXP],
+    }
+    if question.is_request:
+        return Request(**common, licenses=_wanted(claims[_LICENSES]))
+    return Challenge(**common, attributes=frozenset(claims[_ATTRIBUTES]))

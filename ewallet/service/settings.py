@@ -1,0 +1,54 @@
+"""What one service process is started with."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from ewallet.keys import Signer
+
+REFRESH: Final = 30.0
+"""Seconds between two looks at the lists."""
+
+
+def clock() -> datetime:
+    """The system's time: the only clock of the service; everything below it is told the time."""
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """Settings of a service process.
+
+    Attributes:
+        bundle: directory of the gate bundle; what it publishes comes from there too.
+        state: directory for what the service remembers.
+        policy: policy file; None: the bundle's.
+        root: pins the first root of the lists; None: the bundle's.
+        status: directory or mirror of status lists; empty: the bundle's.
+        guard: `memory`, `file`, or the URL of a Redis or an SQL database.
+        name: name of this terminal, for its status bar.
+        signer: key of the service's own verifier, to ask questions; None: it asks none.
+        issuer: URI under which the trust lists name that verifier.
+        refresh: seconds between two looks at the lists.
+        log: whether calls that went well are logged.
+        now: the clock.
+    """
+
+    bundle: Path
+    state: Path
+    policy: Path | None = None
+    root: Path | None = None
+    status: str = ""
+    guard: str = "file"
+    name: str = ""
+    signer: Signer | None = None
+    issuer: str = ""
+    refresh: float = REFRESH
+    log: bool = True
+    now: Callable[[], datetime] = clock

@@ -1,0 +1,41 @@
+// What the page asks of the service on this machine. Whatever is not a whole answer is no answer:
+// the caller gets null, and shows that nothing could be decided.
+
+const PATIENCE = 10_000; // ms
+
+async function ask(path, options, signal) {
+  const limit = AbortSignal.timeout(PATIENCE);
+  try {
+    const answer = await fetch(path, {
+      cache: "no-store", credentials: "same-origin", redirect: "error", referrerPolicy: "no-referrer",
+      signal: signal ? AbortSignal.any([signal, limit]) : limit, ...options,
+    });
+    return {status: answer.status, body: answer.ok ? await answer.json() : null};
+  } catch {
+    return {status: 0, body: null};
+  }
+}
+
+const post = (value) => ({
+  method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(value),
+});
+
+// One text, as it was scanned.
+export function verifyText(text, signal) {
+  return ask("/v1/verify", post({text}), signal);
+}
+
+// A picture or PDF as bytes.
+export function verifyFile(file, signal) {
+  const type = file.type || (/\.pdf$/i.test(file.name) ? "application/pdf" : "application/octet-stream");
+  return ask("/v1/verify", {method: "POST", headers: {"Content-Type": type}, body: file}, signal);
+}
+
+// A license number as it was typed: whether such a license is in force, and nothing else.
+export function lookUp(number, signal) {
+  return ask("/v1/number", post({number}), signal);
+}
+
+export function state() {
+  return ask("/v1/state", {method: "GET"});
+}

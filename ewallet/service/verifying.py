@@ -1,0 +1,136 @@
+"""Calls of a counter: ask, verify, say how old the lists are."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.concurrency import run_in_threadpool
+
+from ewallet.code.challenge import LIFE, MAX_LIFE, make_challenge, own_question
+from ewallet.errors import MissingExtra, Refused
+from ewallet.service.http import Problem, answer, media_type, member, read_body, read_object
+from ewallet.verify.files import MAX_FILE
+from ewallet.verify.report import to_json, to_text
+
+if TYPE_CHECKING:
+    from starlette.requests import Request as Call
+    from starlette.responses import Response
+
+    from ewallet.code.challenge import Challenge, Request
+    from ewallet.service.metrics import Metrics
+    from ewallet.service.settings import Settings
+    from ewallet.verify.result import Verification
+    from ewallet.verify.terminal import Terminal
+
+ANSWERING: Final = "x-ewallet-answering"
+"""Header that names the question for a file, which has no place for it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counter:
+    """The calls of a counter.
+
+    Attributes:
+        terminal: the open counter.
+        settings: how the process was started.
+        metrics: where outcomes are counted.
+    """
+
+    terminal: Terminal
+    settings: Settings
+    metrics: Metrics
+
+    async def verify(self, call: Call) -> Response:
+        """POST /v1/verify: a text in JSON, or a picture, PDF or credential as it is."""
+        now = self.settings.now()
+        kind = media_type(call)
+        if kind == "application/json":
+            data = await read_object(call)
+            text = member(data, "text", str)
+            answering = self._question(member(data, "answering", str, default=""))
+            if self.terminal.blocks:
+                found = await run_in_threadpool(self.terminal.verify, text, now=now, answering=answering)
+            else:
+                found = self.terminal.verify(text, now=now, answering=answering)
+        else:
+            content = await self._file(call, kind)
+            answering = self._question(call.headers.get(ANSWERING, ""))
+            try:
+                found = await run_in_threadpool(
+                    self.terminal.verify_file, content, now=now, answering=answering
+                )
+            except MissingExtra as missing:
+                raise Problem(501, str(missing)) from missing
+        return self._answer(found)
+
+    def _answer(self, found: Verification) -> Response:
+        self.metrics.outcome(found.outcome.value, found.reason.code if found.reason else "")
+        return answer(to_text(to_json(found)))
+
+    @staticmethod
+    async def _file(call: Call, kind: str) -> bytes:
+        if kind == "multipart/form-data":
+            form = await call.form(max_files=1, max_fields=0, max_part_size=MAX_FILE)
+            parts = [part for part in form.values() if not isinstance(part, str)]
+            if not parts:
+                raise Problem(422, "a file is needed")
+            return await parts[0].read()
+        if kind in ("application/octet-stream", "application/pdf", "text/plain") or kind.startswith("image/"):
+            return await read_body(call, MAX_FILE)
+        raise Problem(415, "JSON with text, or a picture, PDF or credential")
+
+    def _question(self, text: str) -> Challenge | Request | None:
+        if not text:
+            return None
+        if self.settings.signer is None:
+            raise Problem(409, "this service has no key to ask with")
+        try:
+            return own_question(text, self.settings.signer.public_key)
+        except Refused as refused:
+            raise Problem(422, "that was not asked here", reason=refused.reason) from refused
+
+    async def challenge(self, call: Call) -> Response:
+        """POST /v1/challenge: a signed question to show as a QR code."""
+        settings, verifier = self.settings, self.terminal.verifier
+        data = await read_object(call)
+        if settings.signer is None:
+            raise Problem(409, "this service has no key to ask with")
+        if verifier is None:
+            raise Problem(503, "there are no trust lists", reason=self.terminal.problem)
+        attributes = member(data, "attributes", list, default=[])
+        life = member(data, "life", int, default=LIFE)
+        scene = verifier.policy.scene
+        if not all(type(each) is str and each in scene.attributes for each in attributes):
+            raise Problem(422, "more than the scene may ask for", field="attributes")
+        if not 0 < life <= MAX_LIFE:
+            raise Problem(422, f"a question lives for 1 to {MAX_LIFE} seconds", field="life")
+        made = make_challenge(
+            settings.signer,
+            issuer=settings.issuer,
+            venue=scene.venue,
+            scene=scene.id,
+            attributes=attributes,
+            now=settings.now(),
+            life=life,
+        )
+        return answer(
+            {
+                "text": made.text,
+                "venue": made.venue,
+                "scene": made.scene,
+                "attributes": sorted(made.attributes),
+                "iat": made.iat,
+                "exp": made.exp,
+            },
+            201,
+        )
+
+    async def state(self, call: Call) -> Response:
+        """GET /v1/state: what the status bar shows."""
+        del call
+        return answer(await run_in_threadpool(self.describe))
+
+    def describe(self) -> dict[str, Any]:
+        """The state, as data."""
+        return self.terminal.describe(self.settings.now())

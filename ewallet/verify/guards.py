@@ -1,0 +1,69 @@
+"""Opens a replay guard by its name: `memory`, `file`, or the URL of a Redis or of an SQL database."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ewallet.errors import ConfigError, MissingExtra
+from ewallet.verify.replay import FileGuard, MemoryGuard
+
+if TYPE_CHECKING:
+    from datetime import datetime
+    from pathlib import Path
+
+    from ewallet.verify.replay import ReplayGuard
+
+
+def open_guard(place: str, *, state: Path, name: str, now: datetime) -> ReplayGuard:
+    """The guard of a place.
+
+    Args:
+        place: `memory`; `file`: in the state directory; `redis://...`, `rediss://...` or `unix://...`; any
+            other URL is an SQL database's.
+        state: directory of a guard in a file.
+        name: of a guard in Redis; gates that share it give the same.
+        now: from when a guard in memory remembers.
+
+    Raises:
+        ConfigError: no such guard.
+        MissingExtra: its driver is not installed.
+        Refused: `replay.unavailable`: it does not answer.
+    """
+    if place == "memory":
+        return MemoryGuard(started=now)
+    if place == "file":
+        state.mkdir(parents=True, exist_ok=True)
+        return FileGuard(state / "replay.sqlite")
+    if place.startswith(("redis://", "rediss://", "unix://")):
+        return _redis(place, name)
+    if "://" in place:
+        return _sql(place)
+    raise ConfigError("memory, file, or a URL", file="--guard")
+
+
+def _redis(url: str, name: str) -> ReplayGuard:
+    try:
+        from redis import Redis  # noqa: PLC0415 (an extra)
+    except ImportError as missing:
+        raise MissingExtra("redis", "a replay guard in Redis") from missing
+    from ewallet.verify.replay_redis import RedisGuard  # noqa: PLC0415
+
+    # A clerk waits no longer than this; what is not confirmed in time is undecided.
+    client = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
+    return RedisGuard(client, name=name)
+
+
+def _sql(url: str) -> ReplayGuard:
+    from sqlalchemy import create_engine  # noqa: PLC0415 (a gate without SQL loads none)
+    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+
+    from ewallet.verify.replay import unavailable  # noqa: PLC0415
+    from ewallet.verify.replay_sql import SqlGuard  # noqa: PLC0415
+
+    try:
+        waits = {"connect_timeout": 2} if url.startswith("postgresql") else {}
+        guard = SqlGuard(create_engine(url, pool_pre_ping=True, pool_timeout=2, connect_args=waits))
+        guard.create()
+    except SQLAlchemyError as error:
+        raise unavailable("the guard's database does not answer") from error
+    return guard
