@@ -18,7 +18,7 @@ import json
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
-from functools import lru_cache, partial
+from functools import lru_cache, partial, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -71,6 +71,19 @@ def _cached_key_bytes(key: int | str | CBORSimpleValue) -> bytes:
 def _key_bytes(key: int | str | CBORSimpleValue) -> bytes:
     # Long keys are not kept: what a stranger sends must not fill the memory.
     return dumps(key) if isinstance(key, str) and len(key) > _SHORT else _cached_key_bytes(key)
+
+
+@lru_cache(maxsize=64)
+def _tag_decoders(allowed: frozenset[int]) -> dict[int, Any]:
+    """A tag that the caller names comes back as it stands, even where the decoder has a meaning of its own."""
+    if allowed.isdisjoint(_REFUSED_TAGS):
+        return _REFUSED_TAGS
+    named = {tag: partial(_as_it_stands, tag) for tag in allowed & _REFUSED_TAGS.keys()}
+    return {**_REFUSED_TAGS, **named}
+
+
+def _as_it_stands(tag: int, value: Any, _: object) -> CBORTag:
+    return CBORTag(tag, value)
 
 
 @lru_cache(maxsize=64)
@@ -183,7 +196,7 @@ def _strict(tags: frozenset[int]) -> Callable[[bytes], Any]:
     return partial(
         loads,
         tag_hook=_tag_hook(tags),
-        semantic_decoders=_REFUSED_TAGS,
+        semantic_decoders=_tag_decoders(tags),
         max_depth=MAX_DEPTH,
         allow_indefinite=False,
         allow_duplicate_keys=False,
@@ -233,7 +246,7 @@ def decode_cbor(
         value = CBORDecoder(
             stream,
             tag_hook=_tag_hook(tags),
-            semantic_decoders=_REFUSED_TAGS,
+            semantic_decoders=_tag_decoders(tags),
             max_depth=MAX_DEPTH,
             allow_indefinite=False,
             allow_duplicate_keys=False,

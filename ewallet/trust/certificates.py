@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from cryptography.x509.oid import NameOID
 
 from ewallet.errors import KeyMaterialError
+from ewallet.moments import seconds
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -47,3 +48,16 @@ def self_signed(signer: Signer, uri: str, now: datetime) -> bytes:
     # its signature, which end the DER, are replaced by the signer's.
     draft = builder.sign(Ed25519PrivateKey.generate(), None)
     return draft.public_bytes(Encoding.DER)[:-64] + signer.sign(draft.tbs_certificate_bytes)
+
+
+def dates_of(certificate: bytes) -> tuple[int, int]:
+    """First second of a certificate, and the first second after it.
+
+    Raises:
+        KeyMaterialError: not a certificate.
+    """
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+    except ValueError as error:
+        raise KeyMaterialError("not a certificate") from error
+    return seconds(read.not_valid_before_utc), seconds(read.not_valid_after_utc) + 1

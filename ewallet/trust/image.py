@@ -25,6 +25,7 @@ from ewallet.wire import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from datetime import datetime
 
     from ewallet.trust.lote import ListedEntity, ListedService, ProvinceList
 
@@ -379,3 +380,38 @@ def _hot(role: RoleFiles | None, code: str) -> dict[str, Any] | None:
         }
     except (Malformed, KeyError, TypeError, ValueError):
         return None
+
+
+def image_of_list(listing: ProvinceList, *, signed_at: datetime) -> dict[str, Any]:
+    """The image of one list that stands alone (`ewallet.trust.other_lists`): no rules, scenes, hot list.
+
+    Its bounds are the list's own; it can be used until its `next_update`.
+    """
+    until = seconds(listing.next_update)
+    bound = Bound(
+        names=listing.names,
+        bases=("",),
+        services={
+            service.value: {"types": frozenset(("*",)), "regions": frozenset(("",))} for service in Service
+        },
+    )
+    province = {"names": dict(listing.names), "version": listing.sequence, "until": until}
+    image: dict[str, Any] = {
+        "format": IMAGE_FORMAT,
+        "signed_at": seconds(signed_at),
+        "until": until,
+        "root": "",
+        "versions": {listing.province: listing.sequence},
+        "provinces": {listing.province: {**province, "fault": "", "detail": ""}},
+        "scenes": [],
+        "suspensions": [],
+        "rules": [],
+        "entities": [],
+        "services": [],
+        "keys": [],
+        "notices": {},
+        "hot": {},
+        "brake": {"until": until, "entries": []},
+    }
+    _add_list(image, listing, bound)
+    return image
