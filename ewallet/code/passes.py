@@ -21,7 +21,7 @@ code").
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, lru_cache
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -217,19 +217,24 @@ def facts_of(verified: sdcwt.SdCwt) -> PassFacts:
     Raises:
         Refused: `credential.malformed`.
     """
-    claims = verified.claims
+    shown: dict[str, Any] = {}
+    for name in verified.disclosed:
+        if type(name) is not str:
+            raise Malformed("a disclosure that does not belong into a pass")
+        shown[name] = verified.claims[name]
+    return _facts(verified.claims, digest=verified.digest, key=verified.key, shown=shown)
+
+
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+def _facts(
+    claims: Mapping[Any, Any], *, digest: bytes, key: PublicKey, shown: dict[str, Any] | None = None
+) -> PassFacts:
     entry = _entry(claims.get(ENTRY), claims[cose.IAT], claims[cose.EXP])
     acting = _acting(claims.get(DELEGATION))
     if acting is not None and claims[cose.EXP] > acting.until:
         raise Malformed("a pass that outlasts its delegation")
-    if verified.holder_key is None:
-        raise Refused("holder.binding_missing", "a pass without a device key")
-    shown: dict[str, Any] = {}
-    if verified.disclosed:
-        for key in verified.disclosed:
-            if type(key) is not str:
-                raise Malformed("a disclosure that does not belong into a pass")
-            shown[key] = claims[key]
     return PassFacts(
         id=claims[cose.SUB],
         kind=_KIND_NAMES[claims[KIND]],
@@ -239,13 +244,30 @@ def facts_of(verified: sdcwt.SdCwt) -> PassFacts:
         ends_at=claims[cose.EXP],
         entry=entry,
         acting=acting,
-        subject_name=_name(shown.pop(SUBJECT, "")),
-        actor_name=_name(shown.pop(ACTOR, "")),
-        attributes=MappingProxyType(shown),
-        device_key=verified.holder_key,
-        digest=verified.digest,
-        key=verified.key,
+        subject_name=_name(shown.pop(SUBJECT, "")) if shown else "",
+        actor_name=_name(shown.pop(ACTOR, "")) if shown else "",
+        attributes=MappingProxyType(shown) if shown else _NOTHING,
+        device_key=_device_key(claims),
+        digest=digest,
+        key=key,
     )
+
+
+def _device_key(claims: Mapping[Any, Any]) -> PublicKey:
+    """The device key; one that was seen before is not decompressed and prepared once more."""
+    try:
+        named = claims[cose.CNF][1]
+        return _known_key(named[1], named[-1], named[-2], named.get(-3))
+    except (KeyError, TypeError, IndexError) as error:
+        raise Malformed("cnf without a COSE_Key") from error
+
+
+@lru_cache(maxsize=4096)
+def _known_key(kty: int, crv: int, x: bytes, y: bool | bytes | None) -> PublicKey:  # noqa: FBT001 - COSE_Key
+    members = {1: kty, -1: crv, -2: x} if y is None else {1: kty, -1: crv, -2: x, -3: y}
+    found = sdcwt.holder_key({cose.CNF: {1: members}})
+    assert found is not None
+    return found
 
 
 def _name(value: Any) -> str:
@@ -415,10 +437,13 @@ def parse_code(scanned: str) -> UnverifiedCode:
     return parse_code_bytes(data)
 
 
+_READER: Final = sdcwt.KbtReader(PROFILE)
+
+
 def parse_code_bytes(data: bytes) -> UnverifiedCode:
     """As `parse_code`, from the bytes behind the prefix."""
     try:
-        kbt = sdcwt.parse_kbt(data, PROFILE)
+        kbt = _READER.read(data)
     except Refused as refused:
         if refused.reason == "credential.expired":
             raise Refused("pass.expired", refused.detail) from refused
@@ -481,13 +506,27 @@ def verify_pass(
         Refused: `algorithm.not_allowed`, `signature.issuer`, `pass.expired`, `code.from_future`,
             `disclosure.mismatch`, `credential.malformed`.
     """
-    try:
-        verified = sdcwt.verify(code.kbt.credential, key, PROFILE, now=now, seen=seen)
-    except Refused as refused:
-        if refused.reason == "credential.expired":
-            raise Refused("pass.expired", refused.detail) from refused
-        raise
-    return facts_of(verified)
+    credential = code.kbt.credential
+    if credential.disclosures:
+        try:
+            return facts_of(sdcwt.verify(credential, key, PROFILE, now=now, seen=seen))
+        except Refused as refused:
+            if refused.reason == "credential.expired":
+                raise Refused("pass.expired", refused.detail) from refused
+            raise
+    # Nothing disclosed, the usual case: the same checks without those of disclosures.
+    digest = credential.digest
+    if seen is None or (key, digest) not in seen:
+        cose.verify(credential.sign1, key)
+        if seen is not None:
+            seen.add((key, digest))
+    claims = credential.unverified_claims
+    moment = seconds(now)
+    if moment >= claims[cose.EXP]:
+        raise Refused("pass.expired", "at or after the end of the pass")
+    if claims[cose.IAT] > moment + PROFILE.skew:
+        raise Refused("code.from_future", "the pass lies in the future")
+    return _facts(claims, digest=digest, key=key)
 
 
 def verify_holder(code: UnverifiedCode, facts: PassFacts) -> None:

@@ -11,7 +11,7 @@ values; `verify` and `verify_kbt` give facts, or raise `Refused`.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -274,7 +274,7 @@ class SdCwt:
         claims: open and disclosed claims together; what was not disclosed is not there.
         disclosed: paths of what came from disclosures; the key alone for a claim at the top.
         holder_key: the device key that must sign presentations; None without `cnf`.
-        digest: SHA-256 of the bytes that the issuer signed.
+        signed: the bytes that the issuer signed.
         vct: type of the credential.
         status: where its status stands.
         key: the key that signed.
@@ -283,10 +283,15 @@ class SdCwt:
     claims: Mapping[Any, Any]
     disclosed: tuple[Path, ...]
     holder_key: PublicKey | None
-    digest: bytes
+    signed: bytes = field(repr=False)
     vct: str | None
     status: StatusReference | None
     key: PublicKey
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the issuer signed."""
+        return sha256(self.signed).digest()
 
 
 def parse(data: bytes, profile: Profile) -> UnverifiedSdCwt:
@@ -532,9 +537,24 @@ def holder_key(claims: Mapping[Any, Any]) -> PublicKey | None:
     if not isinstance(cose_key, Mapping):
         raise Malformed("cnf without a COSE_Key")
     try:
-        return PublicKey.from_cose(dict(cose_key))
-    except KeyMaterialError as error:
+        if (
+            len(cose_key) == 4
+            and _POINT.issuperset(cose_key)
+            and type(cose_key[1]) is type(cose_key[-1]) is int
+        ):
+            return _point(cose_key[1], cose_key[-1], cose_key[-2], cose_key[-3])
+        return PublicKey.from_cose(cose_key)
+    except (KeyMaterialError, TypeError) as error:
         raise Malformed("cnf holds a key that cannot be used") from error
+
+
+_POINT: Final = frozenset((1, -1, -2, -3))
+
+
+@lru_cache(maxsize=128, typed=True)
+def _point(kty: int, crv: int, x: Any, y: Any) -> PublicKey:
+    # A code rotates every few seconds, its key does not: checking and preparing a key is a tenth of the work.
+    return PublicKey.from_cose({1: kty, -1: crv, -2: x, -3: y})
 
 
 SeenSignatures = MutableSet[tuple[PublicKey, bytes]]
@@ -570,11 +590,11 @@ def verify(
     """
     parsed = token if isinstance(token, UnverifiedSdCwt) else parse(token, profile)
     sign1, claims = parsed.sign1, parsed.unverified_claims
-    digest = sign1.digest
-    if seen is None or (key, digest) not in seen:
+    if seen is None:
         cose.verify(sign1, key)
-        if seen is not None:
-            seen.add((key, digest))
+    elif (key, sign1.digest) not in seen:
+        cose.verify(sign1, key)
+        seen.add((key, sign1.digest))
     moment = seconds(now)
     cose.check_issuer(claims.get(ISS), issuer)
     cose.check_chain(sign1, key, claims.get(ISS), moment)
@@ -588,7 +608,7 @@ def verify(
         claims=merged,
         disclosed=paths,
         holder_key=holder_key(claims),
-        digest=digest,
+        signed=sign1.signed,
         vct=vct if type(vct) is str else None,
         status=None if status is None else StatusReference.from_claim(status),
         key=key,
@@ -788,7 +808,7 @@ class Presentation:
         audience: for whom it was made.
         issued_at: when the device signed, seconds since 1970.
         cnonce: what it repeats of the verifier's question.
-        digest: SHA-256 of the bytes that the device signed.
+        signed: the bytes that the device signed.
     """
 
     credential: SdCwt
@@ -796,6 +816,11 @@ class Presentation:
     issued_at: int
     cnonce: bytes | None
     digest: bytes
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the device signed."""
+        return sha256(self.signed).digest()
 
 
 def parse_kbt(data: bytes, profile: Profile) -> UnverifiedKbt:
@@ -838,6 +863,74 @@ def parse_kbt(data: bytes, profile: Profile) -> UnverifiedKbt:
     _check_kbt_claims(claims, outer)
     _check_order(claims, credential.unverified_claims)
     return UnverifiedKbt(sign1=sign1, credential=credential, unverified_claims=claims)
+
+
+class KbtReader:
+    """Reads tokens of one own profile, and remembers the headers that it has read.
+
+    A holder's tokens repeat their header, which is most of them: the credential with what is disclosed. A
+    header that is the same bytes was checked before; everything else goes the whole way of `parse_kbt`.
+
+    Args:
+        profile: one of our own.
+        remember: headers that are kept, about 5 kB each.
+    """
+
+    __slots__ = ("_known", "_profile", "_remember")
+
+    def __init__(self, profile: Profile, *, remember: int = 2048) -> None:
+        if not profile.own:
+            raise ValueError("only our own form is exact enough to be told by its bytes")
+        self._profile = profile
+        self._remember = remember
+        self._known: dict[bytes, UnverifiedKbt] = {}
+
+    def read(self, data: bytes) -> UnverifiedKbt:
+        """As `parse_kbt`, with the same refusals."""
+        protected, payload, signature = _cut(data)
+        known = self._known.get(protected)
+        if known is None or data != cose.assemble(protected, payload, signature):
+            read = parse_kbt(data, self._profile)
+            if len(self._known) >= self._remember:
+                self._known.clear()
+            self._known[protected] = read
+            return read
+        claims = decode_cbor(payload, limit=self._profile.limit, own=True)
+        if type(claims) is not dict:
+            raise Malformed("the claims are no map")
+        _check_kbt_claims(claims, _KBT_OWN)
+        _check_order(claims, known.credential.unverified_claims)
+        like = known.sign1
+        sign1 = Sign1(
+            protected=like.protected,
+            unprotected=like.unprotected,
+            payload=payload,
+            signature=signature,
+            signed=cose.signed_bytes(protected, payload),
+            alg=like.alg,
+            kid=like.kid,
+            typ=like.typ,
+        )
+        return UnverifiedKbt(sign1=sign1, credential=known.credential, unverified_claims=claims)
+
+
+def _cut(data: bytes) -> tuple[bytes, bytes, bytes]:
+    """Protected header, payload and signature as the heads of our own form say; checked by the caller."""
+    protected, at = _byte_string(data, 2)
+    payload, at = _byte_string(data, at + 1)
+    signature, _ = _byte_string(data, at)
+    return protected, payload, signature
+
+
+def _byte_string(data: bytes, at: int) -> tuple[bytes, int]:
+    head = data[at : at + 3]
+    if head[:1] == b"\x59":
+        at, size = at + 3, int.from_bytes(head[1:], "big")
+    elif head[:1] == b"\x58":
+        at, size = at + 2, int.from_bytes(head[1:2], "big")
+    else:
+        at, size = at + 1, head[0] & 0x1F if head else 0
+    return data[at : at + size], at + size
 
 
 def _refuse_bare(protected: bytes) -> None:
@@ -968,5 +1061,5 @@ def verify_kbt(
         audience=claims[AUD],
         issued_at=int(claims[IAT]),
         cnonce=claims.get(CNONCE),
-        digest=parsed.sign1.digest,
+        signed=parsed.sign1.signed,
     )
