@@ -77,6 +77,7 @@ class LicenseClaims:
         type: type code.
         type_version: version of the type; empty on a seal.
         area: area code.
+        authority: name of the issuing authority as on the face; empty on a seal.
         identifier: e-license identifier; empty if not disclosed.
         version: version of the license; None if not disclosed.
         fields: face fields by key, as disclosed; masked on a seal.
@@ -91,6 +92,7 @@ class LicenseClaims:
     type: str
     type_version: str
     area: str
+    authority: str
     identifier: str
     version: int | None
     fields: Mapping[str, Any]
@@ -110,6 +112,7 @@ class LicenseClaims:
             issuer_names=listed.entity.names,
             province=listed.entity.province,
             area=self.area,
+            authority=self.authority,
             identifier=self.identifier,
             version=self.version,
             fields=self.fields,
@@ -137,14 +140,15 @@ def _read(
         raise Malformed("a version of another form")
     if index is not None and (type(index) is not int or not 0 <= index <= 999):
         raise Malformed("a holder index of another form")
-    identifier = claims.get("identifier", "")
-    if type(identifier) is not str:
-        raise Malformed("an identifier of another form")
+    identifier, authority = claims.get("identifier", ""), claims["authority"]
+    if type(identifier) is not str or type(authority) is not str:
+        raise Malformed("an identifier or authority of another form")
     issued_at, starts_at, ends_at = times
     return LicenseClaims(
         type=named["type"],
         type_version=named["version"],
         area=area,
+        authority=authority,
         identifier=identifier,
         version=version,
         fields=MappingProxyType(
@@ -206,6 +210,7 @@ def read_seal(seal: Seal, digest: bytes) -> LicenseClaims:
         type=parts[0],
         type_version="",
         area=seal.area,
+        authority="",
         identifier=seal.identifier,
         version=seal.version,
         fields=MappingProxyType(dict(seal.fields)),

@@ -1,7 +1,8 @@
-"""A printed copy as a PDF file: its seal, read from the page as a picture, and its attached credential.
+"""A printed copy as a PDF file: its seal, its attached credential, and what its page shows.
 
-Both must verify and say the same; the seal's reason is the one reported, since paper carries only the seal.
-What the page itself shows is compared by `ewallet compare`: a seal cannot see its surroundings.
+Seal (read from the page as a picture) and credential must both verify and be about the same face; the seal's
+reason is the one reported, since paper carries only the seal. Then the page is drawn afresh from the verified
+credential and compared with the one that came: an edited text and a picture laid over it both show.
 """
 
 from __future__ import annotations
@@ -9,27 +10,30 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING, Final
 
-from ewallet.errors import Refused
-from ewallet.formats.qr import read_pdf
-from ewallet.formats.text import SEAL
-from ewallet.formats.typeset import attachments
+from ewallet.errors import Malformed, MissingExtra, PrintError, Refused
+from ewallet.licenses.catalog import Catalog
+from ewallet.licenses.render import Content, Faces
+from ewallet.licenses.sheet import examine, match_seal, read_sheet
 from ewallet.reasons import Layer, Outcome
-from ewallet.verify.result import Check, Kind, Notice, StepResult, refuse
+from ewallet.verify.result import Check, Notice, StepResult, refuse
 
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from ewallet.licenses.sheet import Sheet
     from ewallet.verify.result import LicenseFacts, Verification
     from ewallet.verify.verifier import Verifier
 
-_STEP: Final = 14
-_NAME: Final = "seal and credential agree"
+_FORM: Final = 1
+_FACE: Final = 14
+"""Number of the step that follows the verifier's own: the page shows what was signed."""
 
 
 def verify_pdf(verifier: Verifier, pdf: bytes, *, now: datetime) -> Verification:
     """Verifies a PDF of a printed copy. Never raises for its content.
 
-    1. the seals on its pages; 2. the attached document credential; 3. both must be about the same face.
+    1. the seal on its page; 2. the attached document credential; 3. both are about the same face; 4. the page
+    shows that face and nothing else.
 
     Args:
         verifier: the counter.
@@ -40,80 +44,95 @@ def verify_pdf(verifier: Verifier, pdf: bytes, *, now: datetime) -> Verification
         MissingExtra: the extra `scan` is not installed.
     """
     try:
-        seals = [found for found in read_pdf(pdf) if found.startswith(SEAL)]
-        credentials = [data for name, data in attachments(pdf).items() if name.endswith(".sdjwt")]
+        sheet = read_sheet(pdf)
     except Refused as refused:
-        return _ended(refused.reason, refused.detail, now)
-    if not seals and not credentials:
-        return _ended("code.unreadable", "neither a seal nor a credential in the file", now)
-    if len(credentials) > 1:
-        return _ended("code.ambiguous", "more than one credential in the file", now)
-    if not seals:
-        document = verifier.verify(_text(credentials[0]), now=now)
+        return _ended(refused, now)
+    if sheet.credential is None:
+        return verifier.verify(list(sheet.seals), now=now)  # 1: what a scanned paper gives
+    document = verifier.verify(sheet.credential.strip(), now=now)  # 2
+    if not sheet.seals:
         return replace(document, notices=(*document.notices, Notice(code="seal.unreadable")))
-    seal = verifier.verify(seals, now=now)  # 1
-    if not credentials or seal.facts is None:
+    seal = verifier.verify(list(sheet.seals), now=now)  # 1
+    if seal.facts is None:
         return seal
-    document = verifier.verify(_text(credentials[0]), now=now)  # 2
     if document.facts is None:
-        return replace(document, kind=Kind.SEAL)
-    (sealed,), (attached,) = seal.facts.licenses, document.facts.licenses
-    detail = _difference(seals[0], sealed, attached)  # 3
-    if detail:
-        last = Check(
-            step=_STEP, name=_NAME, layer=Layer.ACCEPTED_HERE, result=StepResult.FAILED, detail=detail
-        )
+        return document
+    [sealed], [attached] = seal.facts.licenses, document.facts.licenses
+    content = _content(attached, sheet.credential)
+    try:
+        notice = _compare(sheet, content, sealed, attached)  # 3, 4
+    except Refused as refused:
+        last = _check(_FACE, "face", Layer.ACCEPTED_HERE, refused)
         return refuse(
-            "printed.differs",
+            refused.reason,
             (*seal.checks, last),
             notices=seal.notices,
-            kind=Kind.SEAL,
+            kind=seal.kind,
             facts=seal.facts,
             at=now,
         )
     if seal.outcome is Outcome.ACCEPTED and document.outcome is not Outcome.ACCEPTED:
         return document
     # The credential says more than the seal (nothing is masked in it), and both are genuine: show it.
-    return replace(seal, facts=replace(seal.facts, licenses=(replace(attached, status=sealed.status),)))
+    whole = replace(seal.facts, licenses=(replace(attached, status=sealed.status, local=sealed.local),))
+    passed = Check(step=_FACE, name="face", layer=Layer.ACCEPTED_HERE, result=StepResult.PASSED)
+    done = seal.outcome is Outcome.ACCEPTED and notice is None
+    return replace(
+        seal,
+        facts=whole,
+        checks=(*seal.checks, passed) if done else seal.checks,
+        notices=seal.notices if notice is None else (*seal.notices, notice),
+    )
 
 
-def _text(data: bytes) -> str | bytes:
-    try:
-        return data.decode("ascii").strip()
-    except UnicodeDecodeError:
-        return data
+def _check(step: int, name: str, layer: Layer, refused: Refused) -> Check:
+    return Check(step=step, name=name, layer=layer, result=StepResult.FAILED, detail=refused.detail)
 
 
-def _ended(reason: str, detail: str, now: datetime) -> Verification:
-    check = Check(step=1, name="form", layer=Layer.GENUINE, result=StepResult.FAILED, detail=detail)
-    return refuse(reason, (check,), at=now)
+def _ended(refused: Refused, now: datetime) -> Verification:
+    return refuse(refused.reason, (_check(_FORM, "form", Layer.GENUINE, refused),), at=now)
 
 
-def _difference(seal_text: str, sealed: LicenseFacts, attached: LicenseFacts) -> str:
-    """Where seal and credential are not about the same face; empty if they are."""
-    from ewallet.licenses.seal import parse_seal  # noqa: PLC0415 (only for PDFs)
-
-    if sealed.issuer != attached.issuer:
-        return "issuer"
-    if sealed.identifier != attached.identifier or sealed.version != attached.version:
-        return "identifier or version"
-    seal = parse_seal(seal_text).unverified
-    face = _face(attached)
-    if face is None:
-        return ""  # a type that this catalog does not have: identifier and version must do
-    from ewallet.keys import SUITES  # noqa: PLC0415
-    from ewallet.licenses.license import face_digest  # noqa: PLC0415
-
-    digests = {face_digest(face, seal.salt, suite.digest) for suite in SUITES.values()}
-    return "" if seal.face_digest in digests else "the content of the face"
-
-
-def _face(attached: LicenseFacts) -> tuple[tuple[str, str], ...] | None:
-    from ewallet.licenses.catalog import Catalog  # noqa: PLC0415
-
+def _content(attached: LicenseFacts, credential: str) -> Content | None:
+    """What the page should show; None for a type that this catalog does not have."""
     type_ = Catalog.builtin().get(attached.type)
     if type_ is None:
         return None
-    return tuple(
-        (spec.key, attached.fields[spec.key]) for spec in type_.face_fields if spec.key in attached.fields
-    )
+    claims = {
+        **attached.fields,
+        "identifier": attached.identifier,
+        "version": attached.version,
+        "authority": attached.authority,
+        "area": attached.area,
+    }
+    try:
+        return Content.of_claims(claims, type_, credential)
+    except Malformed:
+        return None
+
+
+def _compare(
+    sheet: Sheet, content: Content | None, sealed: LicenseFacts, attached: LicenseFacts
+) -> Notice | None:
+    """Seal against credential, page against both; a notice where the page could not be drawn here.
+
+    Raises:
+        Refused: `printed.differs`; its detail names the fields.
+    """
+    if (sealed.issuer, sealed.identifier, sealed.version) != (
+        attached.issuer,
+        attached.identifier,
+        attached.version,
+    ):
+        raise Refused("printed.differs", "seal and credential belong to different licenses or versions")
+    if content is None:
+        return Notice(code="page.not_compared")
+    match_seal(sheet.seals[0], content)
+    try:
+        found = examine(sheet, content, faces=Faces.builtin())
+    except (PrintError, MissingExtra):
+        return Notice(code="page.not_compared")
+    if found.differences:
+        fields = ", ".join(sorted({each.key or each.label for each in found.differences}))
+        raise Refused("printed.differs", f"the page shows otherwise: {fields}")
+    return None

@@ -70,6 +70,10 @@ NOTICES: Final[dict[str, tuple[str, str]]] = {
         "相关证照已变更，此证照待复核。",
         "A license that this one depends on has changed: under review.",
     ),
+    "page.not_compared": (
+        "未能在此重绘页面进行比对，请人工核对页面内容。",
+        "The page could not be drawn afresh here: compare it by eye.",
+    ),
     "seal.unreadable": ("未能从页面读出印章码。", "No seal could be read from the page."),
     "assurance.low": ("身份保证等级较低。", "Low level of assurance."),
 }
@@ -123,6 +127,7 @@ class LicenseFacts:
         issuer_names: its names by language.
         province: two digits of the issuing province.
         area: area code, 6 digits.
+        authority: name of the issuing authority as on the face; empty on a seal.
         identifier: e-license identifier; empty where it was not disclosed.
         version: version of the license; None where it was not disclosed.
         fields: disclosed (on a seal: masked) face fields, by key.
@@ -138,6 +143,7 @@ class LicenseFacts:
     issuer_names: Mapping[str, str]
     province: str
     area: str
+    authority: str = ""
     identifier: str
     version: int | None
     fields: Mapping[str, Any]
