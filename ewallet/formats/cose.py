@@ -9,7 +9,7 @@ The suite belongs to the key: `alg` may only repeat it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -355,15 +355,20 @@ class Cwt:
 
     Attributes:
         claims: its claims; do not change them.
-        digest: SHA-256 of the signed bytes: names the object.
+        signed: the bytes under the signature.
         typ: type of the object.
         key: the key that signed.
     """
 
     claims: Mapping[Any, Any]
-    digest: bytes
+    signed: bytes = field(repr=False)
     typ: int | str | None
     key: PublicKey
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the signed bytes: names the object."""
+        return sha256(self.signed).digest()
 
 
 def issue_cwt(
@@ -474,7 +479,7 @@ def verify_cwt(
     check_issuer(claims.get(ISS), issuer)
     check_chain(sign1, key, claims.get(ISS), moment)
     check_times(claims, moment, skew=profile.skew)
-    return Cwt(claims=claims, digest=sign1.digest, typ=sign1.typ, key=key)
+    return Cwt(claims=claims, signed=sign1.signed, typ=sign1.typ, key=key)
 
 
 def check_issuer(iss: Any, issuer: str | None) -> None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 import json
 from binascii import Error as BinasciiError
 from binascii import a2b_base64
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -305,13 +305,18 @@ class Jwt:
 
     Attributes:
         claims: its claims; do not change them.
-        digest: SHA-256 of the signed bytes: names the object.
+        signed: the bytes under the signature.
         key: the key that signed.
     """
 
     claims: Mapping[str, Any]
-    digest: bytes
+    signed: bytes = field(repr=False)
     key: PublicKey
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the signed bytes: names the object."""
+        return sha256(self.signed).digest()
 
 
 def parse_jwt(token: str | bytes, profile: Profile) -> UnverifiedJwt:
@@ -333,19 +338,19 @@ def claims_of(jws: Jws, profile: Profile) -> dict[str, Any]:
     claims = decode_json(jws.payload, limit=profile.limit)
     if type(claims) is not dict:
         raise Malformed("the claims are no object")
-    for name in ("exp", "nbf", "iat"):
-        if name in claims:
-            check_time(claims[name], own=profile.own)
-    for name in ("iss", "sub"):
-        if name in claims and type(claims[name]) is not str:
-            raise Malformed("iss or sub is no text")
+    get = claims.get
+    exp, nbf, iat = get("exp"), get("nbf"), get("iat")
+    for moment, name in ((exp, "exp"), (nbf, "nbf"), (iat, "iat")):
+        if moment is not None or name in claims:
+            check_time(moment, own=profile.own)
+    if type(get("iss", "")) is not str or type(get("sub", "")) is not str:
+        raise Malformed("iss or sub is no text")
     if profile.required and not profile.required <= claims.keys():
         raise Malformed("a required claim is missing")
-    exp = claims.get("exp")
     if exp is None:
         if profile.exp_required:
             raise Malformed("exp is missing")
-    elif claims.get("iat", -1) >= exp or claims.get("nbf", -1) >= exp:
+    elif (iat is not None and iat >= exp) or (nbf is not None and nbf >= exp):
         raise Malformed("it ends before it begins")
     return claims
 
@@ -422,4 +427,4 @@ def verify_jwt(
     check_issuer(claims.get("iss"), issuer)
     check_chain(jws, key, claims.get("iss"), moment)
     check_times(claims, moment, skew=profile.skew)
-    return Jwt(claims=claims, digest=jws.digest, key=key)
+    return Jwt(claims=claims, signed=jws.signed, key=key)

@@ -815,7 +815,7 @@ class Presentation:
     audience: str
     issued_at: int
     cnonce: bytes | None
-    digest: bytes
+    signed: bytes = field(repr=False)
 
     @property
     def digest(self) -> bytes:
@@ -873,24 +873,33 @@ class KbtReader:
 
     Args:
         profile: one of our own.
+        check: a further check of the credential's claims, made once for each header; raises `Refused`.
         remember: headers that are kept, about 5 kB each.
     """
 
-    __slots__ = ("_known", "_profile", "_remember")
+    __slots__ = ("_check", "_known", "_profile", "_remember")
 
-    def __init__(self, profile: Profile, *, remember: int = 2048) -> None:
+    def __init__(
+        self, profile: Profile, *, check: Callable[[Mapping[Any, Any]], None], remember: int = 2048
+    ) -> None:
         if not profile.own:
             raise ValueError("only our own form is exact enough to be told by its bytes")
         self._profile = profile
+        self._check = check
         self._remember = remember
         self._known: dict[bytes, UnverifiedKbt] = {}
 
+    def forget(self) -> None:
+        """Forgets all headers; the next tokens go the whole way."""
+        self._known.clear()
+
     def read(self, data: bytes) -> UnverifiedKbt:
-        """As `parse_kbt`, with the same refusals."""
+        """As `parse_kbt` and the check, with the same refusals."""
         protected, payload, signature = _cut(data)
         known = self._known.get(protected)
         if known is None or data != cose.assemble(protected, payload, signature):
             read = parse_kbt(data, self._profile)
+            self._check(read.credential.unverified_claims)
             if len(self._known) >= self._remember:
                 self._known.clear()
             self._known[protected] = read

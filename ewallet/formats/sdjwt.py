@@ -12,8 +12,9 @@ one way, and each digest stands once.
 from __future__ import annotations
 
 from binascii import b2a_base64
-from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, MutableSet, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
 from hashlib import sha256
 from itertools import chain, repeat
 from json.encoder import encode_basestring
@@ -74,6 +75,12 @@ class Profile(jose.Profile):
 
 def _sha256(data: bytes) -> bytes:
     return sha256(data).digest()
+
+
+def _digests(digest: Callable[[bytes], bytes], items: Sequence[bytes]) -> list[bytes]:
+    if digest is _sha256:
+        return [sha256(item).digest() for item in items]
+    return [digest(item) for item in items]
 
 
 def _digest_text(digest: bytes) -> str:
@@ -283,13 +290,18 @@ class Binding:
         audience: for whom it was made.
         nonce: what it repeats of the verifier's question.
         issued_at: when the device signed, seconds since 1970.
-        digest: SHA-256 of the bytes that the device signed: names this one presentation.
+        signed: the bytes that the device signed.
     """
 
     audience: str
     nonce: str
     issued_at: int
-    digest: bytes
+    signed: bytes = field(repr=False)
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the device signed."""
+        return sha256(self.signed).digest()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -301,7 +313,7 @@ class SdJwt:
         disclosed: paths of what came from disclosures; the name alone for a claim at the top.
         holder_key: the device key that must sign presentations; None without `cnf`.
         binding: the verified key binding; None where the profile has none: content, never presence.
-        digest: SHA-256 of the bytes that the issuer signed.
+        signed: the bytes that the issuer signed.
         vct: type of the credential.
         status: where its status stands.
         key: the key that signed.
@@ -311,10 +323,15 @@ class SdJwt:
     disclosed: tuple[Path, ...]
     holder_key: PublicKey | None
     binding: Binding | None
-    digest: bytes
+    signed: bytes = field(repr=False)
     vct: str | None
     status: StatusReference | None
     key: PublicKey
+
+    @property
+    def digest(self) -> bytes:
+        """SHA-256 of the bytes that the issuer signed."""
+        return sha256(self.signed).digest()
 
 
 _KB_OWN: Final = jose.Profile(typ=KB_JWT, exp_required=False)
@@ -387,7 +404,7 @@ def _disclose(
     if not _LENGTHS.issuperset(map(len, contents)):
         raise Malformed("a disclosure in another form")
     salts = {content[0] for content in contents if type(content[0]) is str}
-    digests = _digest_texts([digest(data) for data in token.disclosures])
+    digests = _digest_texts(_digests(digest, token.disclosures))
     waiting = dict(zip(digests, contents, strict=True))
     if len(waiting) != len(contents):
         raise Refused("disclosure.mismatch", "a disclosure is there twice")
@@ -534,9 +551,20 @@ def holder_key(claims: Mapping[str, Any]) -> PublicKey | None:
     if type(jwk) is not dict:
         raise Malformed("cnf without a JWK")
     try:
+        if jwk.keys() == _POINT:
+            return _point(jwk["kty"], jwk["crv"], jwk["x"], jwk["y"])
         return PublicKey.from_jwk(jwk)
-    except KeyMaterialError as error:
+    except (KeyMaterialError, TypeError) as error:
         raise Malformed("cnf holds a key that cannot be used") from error
+
+
+_POINT: Final = frozenset(("kty", "crv", "x", "y"))
+
+
+@lru_cache(maxsize=128, typed=True)
+def _point(kty: Any, crv: Any, x: Any, y: Any) -> PublicKey:
+    # Checking and preparing a key is a tenth of the work, and a holder shows the same one again.
+    return PublicKey.from_jwk({"kty": kty, "crv": crv, "x": x, "y": y})
 
 
 SeenSignatures = MutableSet[tuple[PublicKey, bytes]]
@@ -631,11 +659,11 @@ def verify(
             parsed, now=now, audience=audience, nonce=nonce, max_age=max_age, max_ahead=max_ahead
         )
     jws, claims = parsed.jws, parsed.unverified_claims
-    digest = jws.digest
-    if seen is None or (key, digest) not in seen:
+    if seen is None:
         jose.verify(jws, key)
-        if seen is not None:
-            seen.add((key, digest))
+    elif (key, jws.digest) not in seen:
+        jose.verify(jws, key)
+        seen.add((key, jws.digest))
     moment = seconds(now)
     check_issuer(claims.get("iss"), issuer)
     jose.check_chain(jws, key, claims.get("iss"), moment)
@@ -651,7 +679,7 @@ def verify(
         disclosed=paths,
         holder_key=holder,
         binding=_verify_binding(parsed, holder) if profile.key_binding else None,
-        digest=digest,
+        signed=jws.signed,
         vct=vct if type(vct) is str else None,
         status=None if status is None else StatusReference.from_claim(status),
         key=key,
@@ -664,7 +692,7 @@ def _verify_binding(parsed: UnverifiedSdJwt, holder: PublicKey | None) -> Bindin
         raise Refused("holder.binding_missing", "no KB-JWT, or no key for it")
     jose.verify(jws, holder, reason="signature.holder")
     return Binding(
-        audience=claims["aud"], nonce=claims["nonce"], issued_at=int(claims["iat"]), digest=jws.digest
+        audience=claims["aud"], nonce=claims["nonce"], issued_at=int(claims["iat"]), signed=jws.signed
     )
 
 
