@@ -18,7 +18,7 @@ import json
 import re
 from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
-from functools import lru_cache, partial, partial
+from functools import lru_cache, partial
 from io import BytesIO
 from typing import TYPE_CHECKING, Any, Final
 
@@ -75,7 +75,7 @@ def _key_bytes(key: int | str | CBORSimpleValue) -> bytes:
 
 @lru_cache(maxsize=64)
 def _tag_decoders(allowed: frozenset[int]) -> dict[int, Any]:
-    """A tag that the caller names comes back as it stands, even where the decoder has a meaning of its own."""
+    """A tag that the caller names comes back as it stands, whatever the decoder would make of it."""
     if allowed.isdisjoint(_REFUSED_TAGS):
         return _REFUSED_TAGS
     named = {tag: partial(_as_it_stands, tag) for tag in allowed & _REFUSED_TAGS.keys()}
