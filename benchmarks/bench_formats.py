@@ -12,6 +12,7 @@ import json
 import statistics
 import sys
 from datetime import UTC, datetime, timedelta
+from itertools import cycle
 from time import perf_counter
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +44,7 @@ FIELDS = {
     "face_salt": "00112233445566778899aabbccddeeff",
 }
 VCT = "https://sh.ewallet.example/vct/business-license/1"
+CNONCE = b"0123456789abcdef"
 AUDIENCE = "https://js.ewallet.example/v/counter-1"
 
 
@@ -121,9 +123,7 @@ def operations() -> dict[str, tuple[Callable[[], object], str, float]]:
         issue_sd_jwt(), device, audience=AUDIENCE, nonce="n-0", now=NOW, disclose=FIELDS
     )
     sd_cwt_profile = sdcwt.Profile(vct=frozenset((VCT,)))
-    sd_kbt = sdcwt.present(
-        issue_sd_cwt(), device, audience=AUDIENCE, cnonce=b"0123456789abcdef", now=NOW, disclose=FIELDS
-    )
+    sd_kbt = _presented_by(issuer, device)
 
     def verify_sd_jwt_kb() -> Any:
         return sdjwt.verify(
@@ -137,8 +137,16 @@ def operations() -> dict[str, tuple[Callable[[], object], str, float]]:
             sd_cwt_profile,
             now=NOW,
             audience=AUDIENCE,
-            cnonce=b"0123456789abcdef",
+            cnonce=CNONCE,
             issuer=ISS,
+        )
+
+    # More holders than any cache of keys remembers: each presentation brings a key never seen before.
+    crowd = cycle([_presented_by(issuer, SigningKey.generate("ES256")) for _ in range(400)])
+
+    def verify_sd_kbt_of_a_stranger() -> Any:
+        return sdcwt.verify_kbt(
+            next(crowd), key, sd_cwt_profile, now=NOW, audience=AUDIENCE, cnonce=CNONCE, issuer=ISS
         )
 
     assert len(verify_sd_jwt_kb().disclosed) == len(verify_sd_kbt().credential.disclosed) == 10
@@ -152,9 +160,23 @@ def operations() -> dict[str, tuple[Callable[[], object], str, float]]:
         ),
         "SD-JWT + KB verify": (verify_sd_jwt_kb, "verify", 2.9),
         "SD-CWT + SD-KBT verify": (verify_sd_kbt, "verify", 2.9),
+        "SD-CWT + SD-KBT verify, holder's key never seen": (verify_sd_kbt_of_a_stranger, "verify", 2.9),
         "SD-JWT issue": (issue_sd_jwt, "sign", 3.8),
         "SD-CWT issue": (issue_sd_cwt, "sign", 3.2),
     }
+
+
+def _presented_by(issuer: SigningKey, device: SigningKey) -> bytes:
+    credential = sdcwt.issue(
+        {1: ISS, 2: "urn:uuid:0f0e", 4: T + 86_400, 6: T - 60, **OPEN, **FIELDS},
+        disclosable=FIELDS,
+        signer=issuer,
+        holder_key=device.public_key,
+        decoys=6,
+        vct=VCT,
+        status=REFERENCE,
+    )
+    return sdcwt.present(credential, device, audience=AUDIENCE, cnonce=CNONCE, now=NOW, disclose=FIELDS)
 
 
 def raw_primitives() -> dict[str, Callable[[], object]]:

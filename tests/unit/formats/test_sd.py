@@ -10,7 +10,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
 from ewallet.errors import Malformed, Refused
 from ewallet.formats import sdcwt, sdjwt
 from ewallet.formats.statuslist import StatusReference
-from ewallet.keys import SigningKey
+from ewallet.keys import SigningKey, sm2
 from ewallet.wire import decode_cbor
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -203,3 +203,18 @@ def test_reading_never_imports_pyjwt():
         "sys.exit('jwt' in sys.modules)"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
+
+
+@pytest.mark.skipif(sm2.library() is None, reason="notice: no libcrypto with SM2 here")
+def test_sm2_credentials_hash_with_sm3():
+    issuer, device = SigningKey.generate("SM2SM3"), SigningKey.generate("SM2SM3")
+    token = cwt(signer=issuer, holder_key=device.public_key, compact=True, decoys=2)
+    assert sdcwt.parse(token, sdcwt.Profile()).sign1.protected[sdcwt.SD_ALG] == -65539
+    shown = sdcwt.present(token, device, audience="v", now=NOW, disclose=["name", ("address", "city")])
+    facts = sdcwt.verify_kbt(shown, issuer.public_key, sdcwt.Profile(), now=NOW, audience="v")
+    assert facts.credential.claims["address"] == RECORD["address"]
+    text = jwt(signer=issuer, holder_key=device.public_key, decoys=2)
+    ready = sdjwt.present(text, device, audience="v", nonce="n", now=NOW, disclose=["name"])
+    found = sdjwt.verify(ready, issuer.public_key, sdjwt.Profile(), now=NOW, audience="v", nonce="n")
+    assert found.claims["name"] == RECORD["name"]
+    assert sdjwt.parse(ready, sdjwt.Profile()).unverified_claims["_sd_alg"] == "sm3"
