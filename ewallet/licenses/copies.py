@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Connection
     from sqlalchemy.sql.elements import ColumnElement
 
+    from ewallet.licenses.printed import PrintedCopy
     from ewallet.licenses.register import Register
 
 _DIGITS: Final = re.compile(r"\d+$", re.ASCII)
@@ -198,6 +199,25 @@ def recall_list(
                 stock=row.stock or "",
                 sheet=CopyState(row.state),
             )
+
+
+def copy_with_stock(register: Register, stock: str) -> PrintedCopy:
+    """The sheet with a stock number.
+
+    Raises:
+        NotFound: no sheet has it.
+    """
+    copy, version = tables.copy.c, tables.version.c
+    wanted = (
+        select(version.identifier)
+        .join(tables.copy, (version.license_id == copy.license_id) & (version.version == copy.version))
+        .where(copy.stock == stock)
+    )
+    with register.reading() as connection:
+        identifier = connection.execute(wanted).scalar_one_or_none()
+    if identifier is None:
+        raise NotFound("no printed copy has this stock number")
+    return next(found for found in register.copies(identifier) if found.stock == stock)
 
 
 # --- Security paper -----------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ unexpected.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import TYPE_CHECKING, Final
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from ewallet.licenses.catalog import Field, LicenseType
     from ewallet.licenses.license import License
-    from ewallet.licenses.seal import Seal
+    from ewallet.licenses.seal import Seal, UnverifiedSeal
 
 
 class Result(StrEnum):
@@ -177,12 +177,21 @@ def of_license(license_: License) -> Form:
     )
 
 
-def of_claims(claims: Mapping[str, object], type_: LicenseType) -> Form:
-    """A credential's claims, disclosed ones merged (of `sdjwt.verify`, or unverified ones for a look)."""
+def of_claims(
+    claims: Mapping[str, object], type_: LicenseType, *, name: str = "credential", paper: bool = False
+) -> Form:
+    """A credential's claims, disclosed ones merged (of `sdjwt.verify`, or unverified ones for a look).
+
+    Args:
+        claims: the claims.
+        type_: the type that its `vct` names.
+        name: what it is: `pdf` if it was attached to one.
+        paper: whether it stands for paper.
+    """
     version = claims.get("version")
     return Form(
-        name="credential",
-        paper=False,
+        name=name,
+        paper=paper,
         identifier=str(claims.get("identifier", "")),
         version=version if isinstance(version, int) else int(str(version or 0)),
         fields={spec.key: str(claims[spec.key]) for spec in type_.face_fields if spec.key in claims},
@@ -211,6 +220,12 @@ def of_seal(seal: Seal, digest: Callable[[bytes], bytes] | None = None) -> Form:
         sealed=True,
         digest=matches,
     )
+
+
+def of_parsed_seal(parsed: UnverifiedSeal) -> Form:
+    """A seal as read, with the hash that its algorithm says."""
+    form = of_seal(parsed.unverified)
+    return replace(form, digest=parsed.covers)
 
 
 def of_face(

@@ -13,12 +13,13 @@ from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.errors import Malformed, Refused
-from ewallet.formats import qr, text, typeset
+from ewallet.formats import qr, sdjwt, text, typeset
+from ewallet.keys import SUITES
 from ewallet.licenses.differences import Difference, Result
 from ewallet.licenses.printed import CopyState, PrintedCopy
 from ewallet.licenses.render import CREDENTIAL_SUFFIX, METADATA_NAME, Annotation, render
 from ewallet.licenses.seal import parse_seal
-from ewallet.wire import decode_json
+from ewallet.wire import b64u_decode, b64u_encode, decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -27,6 +28,9 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from ewallet.licenses.render import Content, Faces
+
+DOCUMENT_PROFILE: Final = sdjwt.Profile(typ=sdjwt.DOCUMENT_CREDENTIAL, exp_required=False, key_binding=False)
+"""What an attached credential must look like."""
 
 SEAL_DPI: Final = 200
 """Resolution at which seals are read from a page: 0.6 mm modules get nearly five pixels."""
@@ -96,6 +100,30 @@ def read_sheet(pdf: bytes | Path) -> Sheet:
         seals=tuple(each for each in found if each.startswith(text.SEAL)),
         annotation=_annotation(files.get(METADATA_NAME, b"")),
     )
+
+
+def unverified_claims(credential: str) -> dict[str, Any]:
+    """The claims of a document credential with its disclosures merged; the signature is not checked.
+
+    Every disclosure must be one that the issuer-signed part names by its digest (RFC 9901, 7.1).
+
+    Raises:
+        Malformed: another form, or a disclosure that nothing signed names.
+    """
+    parsed = sdjwt.parse(credential, DOCUMENT_PROFILE)
+    claims = dict(parsed.unverified_claims)
+    named, algorithm = claims.pop("_sd", []), claims.pop("_sd_alg", "sha-256")
+    hashes = [suite.digest for suite in SUITES.values() if suite.sd_alg_jose == algorithm]
+    if not hashes or not isinstance(named, list):
+        raise Malformed("disclosures under a digest that is not known")
+    for disclosure in parsed.disclosures:
+        triple = decode_json(b64u_decode(disclosure))
+        if not isinstance(triple, list) or len(triple) != 3 or not isinstance(triple[1], str):
+            raise Malformed("a disclosure in another form")
+        if b64u_encode(hashes[0](disclosure)) not in named or triple[1] in claims:
+            raise Malformed("a disclosure that nothing signed names")
+        claims[triple[1]] = triple[2]
+    return claims
 
 
 def match_seal(seal_text: str, content: Content) -> None:

@@ -29,7 +29,7 @@ FIELDS = (
 
 
 def identifier(version=1):
-    body = f"11100000MB0143028R001.11310115MB2F3069XG.91310115MA1K4ABC5X.{version:03d}"
+    body = f"11100000MB0143028R001.11310115MB2F3069XM.91310115MA1K4ABC5X.{version:03d}"
     return f"1.2.156.3005.2.{body}.{mod_37_36.calc_check_digit(body.replace('.', ''))}"
 
 
@@ -145,7 +145,7 @@ def issuer(register, authority, catalog):
             uri=ISSUER,
             name="上海市浦东新区市场监督管理局",
             name_en="Pudong Market Supervision",
-            uscc="11310115MB2F3069XG",
+            uscc="11310115MB2F3069XM",
             area="310115",
             status_base="https://sh.ewallet.example/status/market",
             base="https://sh.ewallet.example",

@@ -51,7 +51,7 @@ def portrait():
 def content_of(type_):
     values = {spec.key: sample(spec, type_) for spec in type_.face_fields}
     serial = "91310115MA1K4ABC5X" if type_.serial == "number" else "K7Q2M9X4T8R1"
-    body = f"{type_.code}.11310115MB2F3069XG.{serial}.001"
+    body = f"{type_.code}.11310115MB2F3069XM.{serial}.001"
     check = mod_37_36.calc_check_digit(body.replace(".", ""))
     content = Content(
         type_key=type_.key,
