@@ -47,6 +47,8 @@ export class Camera {
   // Throws what `getUserMedia` throws where there is no camera or no leave to use it.
   async start() {
     if (this.on) return;
+    const now = performance.now();
+    for (const text of this.seen.keys()) this.seen.set(text, now); // held still before the lens: not shown again
     const wanted = {facingMode: "environment", width: {ideal: 1280}, height: {ideal: 720}};
     this.stream = await navigator.mediaDevices.getUserMedia({video: wanted, audio: false});
     this.video.srcObject = this.stream;
@@ -59,8 +61,11 @@ export class Camera {
     this.stream?.getTracks().forEach((track) => track.stop());
     this.stream = null;
     this.video.srcObject = null;
-    this.seen.clear();
     this.canvas.width = this.canvas.height = 0;
+  }
+
+  forget() {
+    this.seen.clear();
   }
 
   async look(read, stream) {
@@ -86,6 +91,7 @@ export class Camera {
   tell(texts) {
     const now = performance.now();
     const fresh = texts.filter((text) => now - (this.seen.get(text) ?? -Infinity) > AGAIN);
+    for (const [text, at] of this.seen) if (now - at > AGAIN) this.seen.delete(text);
     texts.forEach((text) => this.seen.set(text, now));
     if (fresh.length) this.onCodes(texts);
   }

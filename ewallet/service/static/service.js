@@ -20,9 +20,9 @@ const post = (value) => ({
   method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(value),
 });
 
-// One text, as it was scanned.
-export function verifyText(text, signal) {
-  return ask("/v1/verify", post({text}), signal);
+// One text, as it was scanned; `answering` is the question on the screen, or empty.
+export function verifyText(text, answering, signal) {
+  return ask("/v1/verify", post(answering ? {text, answering} : {text}), signal);
 }
 
 // A picture or PDF as bytes.
@@ -34,6 +34,11 @@ export function verifyFile(file, signal) {
 // A license number as it was typed: whether such a license is in force, and nothing else.
 export function lookUp(number, signal) {
   return ask("/v1/number", post({number}), signal);
+}
+
+// A signed question to show, for scenes that ask first.
+export function question(attributes) {
+  return ask("/v1/challenge", post({attributes}));
 }
 
 export function state() {
