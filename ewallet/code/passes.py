@@ -437,7 +437,7 @@ def parse_code(scanned: str) -> UnverifiedCode:
     return parse_code_bytes(data)
 
 
-_READER: Final = sdcwt.KbtReader(PROFILE)
+_READER: Final = sdcwt.KbtReader(PROFILE, check=check_form)
 
 
 def parse_code_bytes(data: bytes) -> UnverifiedCode:
@@ -448,7 +448,6 @@ def parse_code_bytes(data: bytes) -> UnverifiedCode:
         if refused.reason == "credential.expired":
             raise Refused("pass.expired", refused.detail) from refused
         raise
-    check_form(kbt.credential.unverified_claims)
     return UnverifiedCode(kbt=kbt)
 
 
@@ -526,7 +525,27 @@ def verify_pass(
         raise Refused("pass.expired", "at or after the end of the pass")
     if claims[cose.IAT] > moment + PROFILE.skew:
         raise Refused("code.from_future", "the pass lies in the future")
-    return _facts(claims, digest=digest, key=key)
+    known = _KNOWN.get(digest)
+    if known is None or known.key != key:
+        known = _facts(claims, digest=digest, key=key)
+        if len(_KNOWN) >= _MAX_KNOWN:
+            _KNOWN.clear()
+        _KNOWN[digest] = known
+    return known
+
+
+_KNOWN: Final[dict[bytes, PassFacts]] = {}
+"""Facts of passes by the digest of their signed bytes, which determine them as long as nothing is disclosed.
+
+Never an answer: signature, times and all else are checked by who asks, every time."""
+_MAX_KNOWN: Final = 4096
+
+
+def forget_known() -> None:
+    """Empties what only saves time: headers read, device keys prepared, facts put together."""
+    _READER.forget()
+    _known_key.cache_clear()
+    _KNOWN.clear()
 
 
 def verify_holder(code: UnverifiedCode, facts: PassFacts) -> None:

@@ -90,6 +90,12 @@ _NAMES: Final = {
     13: ("replay", Layer.ACCEPTED_HERE),
 }
 
+_PASSED: Final = {
+    step: Check(step=step, name=name, layer=layer, result=StepResult.PASSED)
+    for step, (name, layer) in _NAMES.items()
+}
+"""A step that passed says nothing else: one value for all walks."""
+
 
 class _Walk:
     """The steps walked so far, and what may be said about the object by now."""
@@ -113,10 +119,7 @@ class _Walk:
         self.notices.append(Notice(code=code, detail=detail))
 
     def _passed(self) -> list[Check]:
-        return [
-            Check(step=step, name=_NAMES[step][0], layer=_NAMES[step][1], result=StepResult.PASSED)
-            for step in self.steps
-        ]
+        return [_PASSED[step] for step in self.steps]
 
     def accepted(self) -> Verification:
         self.steps.append(self.step)
