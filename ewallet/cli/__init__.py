@@ -36,6 +36,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     ),
     "stock": ("ewallet.cli.printed_commands", "stock", "Hand out and account for security paper."),
     "serve": ("ewallet.cli.service_commands", "serve", "Serve the counter page and the HTTP API."),
+    "matter": ("ewallet.cli.matter_commands", "matter", "What a service needs, and what waives it."),
     "trust": ("ewallet.cli.trust_commands", "trust", "Make, sign, publish and check trust lists."),
 }
 """Name: module, attribute, one line of help. The line stands here so that `--help` loads nothing."""

@@ -9,7 +9,9 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
+    from ewallet.verify.coverage import Acceptance, Coverage, accept, cover
     from ewallet.verify.counter import open_verifier
+    from ewallet.verify.matters import Matter, Matters
     from ewallet.verify.pdf import verify_pdf
     from ewallet.verify.policy import Policy
     from ewallet.verify.replay import FileGuard, MemoryGuard, ReplayGuard
@@ -18,6 +20,12 @@ if TYPE_CHECKING:
     from ewallet.verify.verifier import Verifier
 
 _PLACES: Final = {
+    "Acceptance": "coverage",
+    "Coverage": "coverage",
+    "Matter": "matters",
+    "Matters": "matters",
+    "accept": "coverage",
+    "cover": "coverage",
     "Check": "result",
     "Facts": "result",
     "FileGuard": "replay",
@@ -38,11 +46,15 @@ _PLACES: Final = {
 }
 
 __all__ = [
+    "Acceptance",
     "Check",
+    "Coverage",
     "Facts",
     "FileGuard",
     "Kind",
     "LicenseFacts",
+    "Matter",
+    "Matters",
     "MemoryGuard",
     "Notice",
     "Party",
@@ -53,6 +65,8 @@ __all__ = [
     "StatusSource",
     "Verification",
     "Verifier",
+    "accept",
+    "cover",
     "open_verifier",
     "verify_pdf",
 ]

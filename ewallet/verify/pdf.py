@@ -15,7 +15,7 @@ from ewallet.licenses.catalog import Catalog
 from ewallet.licenses.render import Content, Faces
 from ewallet.licenses.sheet import examine, match_seal, read_sheet
 from ewallet.reasons import Layer, Outcome
-from ewallet.verify.result import Check, Notice, StepResult, refuse
+from ewallet.verify.result import Check, Kind, Notice, StepResult, refuse
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -74,11 +74,13 @@ def verify_pdf(verifier: Verifier, pdf: bytes, *, now: datetime) -> Verification
     if seal.outcome is Outcome.ACCEPTED and document.outcome is not Outcome.ACCEPTED:
         return document
     # The credential says more than the seal (nothing is masked in it), and both are genuine: show it.
-    whole = replace(seal.facts, licenses=(replace(attached, status=sealed.status, local=sealed.local),))
+    licenses = (replace(attached, status=sealed.status, local=sealed.local),)
+    whole = replace(seal.facts, kind=Kind.DOCUMENT, licenses=licenses)
     passed = Check(step=_FACE, name="face", layer=Layer.ACCEPTED_HERE, result=StepResult.PASSED)
     done = seal.outcome is Outcome.ACCEPTED and notice is None
     return replace(
         seal,
+        kind=Kind.DOCUMENT,
         facts=whole,
         checks=(*seal.checks, passed) if done else seal.checks,
         notices=seal.notices if notice is None else (*seal.notices, notice),

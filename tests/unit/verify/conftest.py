@@ -19,6 +19,7 @@ from ewallet.verify.policy import Policy
 from ewallet.verify.replay import MemoryGuard
 from ewallet.verify.sources import StatusDirectory
 from ewallet.verify.verifier import Verifier
+from tests.town import Town
 
 NOW = datetime(2026, 3, 2, 4, 20, 5, tzinfo=UTC)
 VENUE = "https://sh.ewallet.example/v/1"
@@ -78,3 +79,10 @@ def gate(tmp_path: Path) -> Gate:
     )
     office = CodeAuthority(signer=codes.signer(Service.CODES), name=codes.uri)
     return Gate(directory=tmp_path, consortium=consortium, codes=codes, office=office)
+
+
+@pytest.fixture
+def town(tmp_path: Path):
+    found = Town(tmp_path)
+    yield found
+    found.close()
