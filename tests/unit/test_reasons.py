@@ -45,7 +45,7 @@ def test_vectors_name_reasons_of_the_table():
     seen = 0
     for path in (ROOT / "tests" / "vectors").rglob("*.json"):
         for reason in re.findall(r'"reason":\s*"([^"]+)"', path.read_text(encoding="utf-8")):
-            assert reason in REASONS, f"{path.name}: {reason}"
+            assert reason in REASONS or reason == "*", f"{path.name}: {reason}"
             seen += 1
         json.loads(path.read_text(encoding="utf-8"))
     assert seen > 50
