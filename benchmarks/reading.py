@@ -177,7 +177,7 @@ def main() -> None:
         "# Reading rates",
         "",
         "Share of degraded pictures from which a code is read, by camera pixels for a module:",
-        f"`python benchmarks/reading.py`, {TRIALS} pictures for each cell, fixed seed; none was read wrongly.",
+        f"`python benchmarks/reading.py`, {TRIALS} pictures a cell, fixed seed; none was read wrongly.",
         "From four pixels for a module on every kind is read from every picture.",
         "",
         "![Reading rate against camera pixels for a module](reading-rates.png)",

@@ -21,16 +21,17 @@ import sqlite3
 import threading
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
-from typing import TYPE_CHECKING, Final, Protocol, runtime_checkable
+from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
-from ewallet.errors import Refused
+from ewallet.errors import Malformed, Refused
 from ewallet.moments import seconds
+from ewallet.wire import decode_json
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
-    from datetime import datetime
     from pathlib import Path
 
 KEEP: Final = 360
@@ -345,3 +346,42 @@ def double_entries(logs: Iterable[Iterable[Acceptance]]) -> list[tuple[Acceptanc
             else:
                 counted = line
     return doubles
+
+
+def read_log(lines: Iterable[str]) -> list[Acceptance]:
+    """What a gate accepted, from the lines that `ewallet gate` printed; other lines are passed over.
+
+    Raises:
+        Malformed: a line that no gate printed.
+    """
+    found = []
+    for text in lines:
+        if not text.strip():
+            continue
+        line = decode_json(text)
+        if not isinstance(line, dict):
+            raise Malformed("not a line of a gate's log")
+        if line.get("outcome") == "ACCEPTED":
+            found += _accepted(line)
+    return found
+
+
+def _accepted(line: dict[str, Any]) -> list[Acceptance]:
+    try:
+        at = seconds(datetime.fromisoformat(line["at"]))
+        return [
+            Acceptance(
+                spending=Spending(
+                    kind=Kind(each["kind"]),
+                    what=bytes.fromhex(each["what"]),
+                    at=int(each["at"]),
+                    gap=int(each["gap"]),
+                    until=0,
+                ),
+                gate=str(line["gate"]),
+                accepted_at=at,
+            )
+            for each in line["spent"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise Malformed("not a line of a gate's log") from error

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -13,11 +14,13 @@ from ewallet.cli.code_commands import draw_in_terminal
 from ewallet.cli.gate import Gate
 from ewallet.code.authority import Event
 from ewallet.code.challenge import check_challenge
+from ewallet.code.delegation import Delegation
+from ewallet.code.names import mask_name
 from ewallet.code.rotating import answer, show
-from ewallet.errors import Refused
+from ewallet.errors import Malformed, Refused
 from ewallet.keys import SigningKey
 from ewallet.trust.entries import Grant, Service
-from ewallet.verify.replay import FileGuard, MemoryGuard
+from ewallet.verify.replay import FileGuard, MemoryGuard, double_entries, read_log
 from tests.office import NOW, VENUE, City, reason_of
 
 
@@ -183,6 +186,13 @@ def test_the_command_issues_shows_and_runs_a_gate(tmp_path):
     assert lines[0]["subject"]["attributes"] == {"resident": True}
     assert lines[0]["spent"][0]["kind"] == "code"
     assert lines[3]["outcome"] == "REJECTED"
+    (accepted,) = read_log(gate.stdout.splitlines())
+    assert (accepted.gate, accepted.spending.gap) == ("east", 40)
+    west = replace(accepted, gate="west", accepted_at=accepted.accepted_at + 9)
+    ((first, second),) = double_entries([[accepted], [west]])
+    assert (first.gate, second.gate) == ("east", "west")
+    with pytest.raises(Malformed):
+        read_log(['{"outcome": "ACCEPTED"}'])
     assert health.read_text().startswith(str(now.year))
 
 
@@ -237,3 +247,40 @@ def test_the_code_in_the_terminal_is_square():
     rows = draw_in_terminal("EWC" + "A" * 100).splitlines()
     assert abs(len(rows) * 2 - len(rows[0])) <= 1
     assert set("".join(rows)) <= set("█▀▄ ")
+
+
+def test_an_enterprise_acts_through_a_person_with_a_role(city):
+    delegation = Delegation(
+        role="employee",
+        actor="p-7",
+        subject_name="示例餐饮有限公司",
+        actor_name="赵*",
+        scenes=frozenset(("enterprise-service",)),
+        until=NOW + timedelta(days=30),
+    )
+    ((made, key),) = city.office.passes(
+        subject="e-1",
+        kind="enterprise",
+        scenes=["enterprise-service"],
+        attributes={"enterprise_name": "示例餐饮有限公司", "uscc": "91310000MA1FL0000X"},
+        delegation=delegation,
+    )
+    shown = show(made, key, audience=VENUE, now=NOW, disclose=["uscc", "subject", "actor"])
+    found = city.verifier("enterprise-service").verify(shown, now=NOW)
+    assert reason_of(found) == "ACCEPTED"
+    assert found.subject.kind == "enterprise"
+    assert found.subject.attributes["uscc"] == "91310000MA1FL0000X"
+    assert found.actor.role == "employee"
+
+
+def test_a_foreigner_shows_a_business_card(city):
+    ((made, key),) = city.office.passes(
+        subject="f-1",
+        kind="international",
+        scenes=["business-card"],
+        attributes={"masked_name": mask_name("Jane van der Example"), "resident": True},
+    )
+    shown = show(made, key, audience="business-card", now=NOW, disclose=["masked_name"])
+    found = city.verifier("business-card").verify(shown, now=NOW)
+    assert reason_of(found) == "ACCEPTED"
+    assert found.subject.attributes == {"masked_name": "J*** v** d** E******"}
