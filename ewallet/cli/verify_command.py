@@ -80,7 +80,7 @@ def default_language() -> str:
     "bundle",
     required=True,
     type=click.Path(path_type=Path, exists=True),
-    help="Gate bundle: a directory.",
+    help="Gate bundle: a directory or zip.",
 )
 @click.option(
     "--root", type=click.Path(path_type=Path), help="Pin the first root of the trust lists to this file."
@@ -124,6 +124,7 @@ def verify(
             status=status,
             policy=policy,
             warn=lambda refusal: print(f"warning: the lists were refused: {refusal}", file=sys.stderr),
+            anchored=lambda root: print(f"note: anchored to the first root {root}", file=sys.stderr),
         )
     except ConfigError as error:
         return report(str(error), "name a policy with --policy FILE", Exit.USAGE)
