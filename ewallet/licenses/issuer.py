@@ -105,6 +105,7 @@ class Order:
         reason: why.
         replaces: identifier of another authority's license that this one takes over (transfer in).
         row: place in the bulk job that it comes from; 0: none.
+        permits: rows of the permits that a comprehensive license wraps.
     """
 
     record: Mapping[str, str]
@@ -115,6 +116,7 @@ class Order:
     reason: str = ""
     replaces: str = ""
     row: int = 0
+    permits: tuple[Mapping[str, Any], ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
@@ -160,6 +162,8 @@ class _Given:
     images: Mapping[str, bytes]
     case: Case
     reason: str
+    change: Callable[[Connection, Entry], None] | None = None
+    detail: Mapping[str, object] = field(default_factory=dict)
 
 
 class Issuer:
@@ -584,6 +588,7 @@ class Issuer:
             )
             for place, sheet in enumerate(sheets)
         )
+        rows.permit += [{"license_id": license_id, **permit} for permit in draft.order.permits]
         if draft.order.row:
             rows.job.append({"row": draft.order.row, "license_id": license_id})
         return Issued(license=license_, document=document, printed=copies)
@@ -670,7 +675,7 @@ class Issuer:
                 row["job"] = job
         whole = Rows()
         for _, rows in made:
-            for name in ("license_", "version", "slot", "copy", "event", "job"):
+            for name in ("license_", "version", "slot", "copy", "event", "job", "permit"):
                 getattr(whole, name).extend(getattr(rows, name))
         try:
             with self.register.writing() as connection:
@@ -701,6 +706,8 @@ class Issuer:
         images: Mapping[str, bytes] | None = None,
         case: Case | None = None,
         now: datetime,
+        change: Callable[[Connection, Entry], None] | None = None,
+        detail: Mapping[str, object] | None = None,
     ) -> Issued:
         """Changes fields: version n+1 replaces version n, which is superseded at the same instant.
 
@@ -712,6 +719,8 @@ class Issuer:
             images: content of image fields that change.
             case: who acts, in what matter.
             now: the time (aware).
+            change: what else happens to the register in the same transaction.
+            detail: what else the event says.
 
         Raises:
             NotFound: no such license.
@@ -719,7 +728,14 @@ class Issuer:
             Conflict: it is not the newest version, or another officer was first.
             RecordError: the changed record is wrong, or the change is one of holder or number.
         """
-        given = _Given(printed=printed, images=images or {}, case=case or Case(), reason=reason)
+        given = _Given(
+            printed=printed,
+            images=images or {},
+            case=case or Case(),
+            reason=reason,
+            change=change,
+            detail=detail or {},
+        )
         return self._next(EventKind.AMEND, license, changes, given, now=now)
 
     def renew(
@@ -777,7 +793,7 @@ class Issuer:
         _two_officers(type_, kind, case, entry.state.value)
         state = next_state(kind, entry.state)
         draft = self._changed(type_, entry, old, changes, given=given, content=content, now=now)
-        return self._commit_next(kind, entry, old, draft, state=state, type_=type_, now=now)
+        return self._commit_next(kind, entry, old, draft, given=given, state=state, type_=type_, now=now)
 
     def _changed(
         self,
@@ -832,6 +848,7 @@ class Issuer:
         old: License,
         draft: _Draft,
         *,
+        given: _Given,
         state: State,
         type_: LicenseType,
         now: datetime,
@@ -874,6 +891,7 @@ class Issuer:
                 detail={
                     "replaces": old.identifier,
                     "changed": sorted(_differences(dict(old.face), dict(draft.face))),
+                    **given.detail,
                 },
             )
         )
@@ -887,6 +905,8 @@ class Issuer:
                 old=(_VALID, _SUSPENDED, *((_INVALID,) if entry.state is State.LAPSED else ())),
             )
             take_back(connection, entry.id, keeping=entry.version + 1)
+            if given.change is not None:
+                given.change(connection, entry)
             rows.event += self._reviews(connection, type_, entry, draft, now)
             rows.write(connection)
             touch_shards(connection, rows)
@@ -940,9 +960,7 @@ class Issuer:
         Raises:
             NotFound, NotAllowed, Conflict: see `amend`.
         """
-        return self._act(
-            EventKind.ANNOTATE, license, reason=reason, case=case, now=now, detail={"text": text}
-        )
+        return self.act(EventKind.ANNOTATE, license, reason=reason, case=case, now=now, detail={"text": text})
 
     def suspend(
         self,
@@ -953,7 +971,7 @@ class Issuer:
         now: datetime,
     ) -> License:
         """Suspends a license: all of its status entries say so; see `amend` for what is raised."""
-        return self._act(EventKind.SUSPEND, license, reason=reason, case=case, now=now)
+        return self.act(EventKind.SUSPEND, license, reason=reason, case=case, now=now)
 
     def restore(
         self,
@@ -964,7 +982,7 @@ class Issuer:
         now: datetime,
     ) -> License:
         """Ends a suspension; see `amend` for what is raised."""
-        return self._act(EventKind.RESTORE, license, reason=reason, case=case, now=now)
+        return self.act(EventKind.RESTORE, license, reason=reason, case=case, now=now)
 
     def revoke(
         self,
@@ -990,7 +1008,7 @@ class Issuer:
         """
         if kind not in _ENDINGS:
             raise ValueError("a license ends as revoked, withdrawn or cancelled")
-        return self._act(_ENDINGS[kind], license, reason=reason, case=case, now=now)
+        return self.act(_ENDINGS[kind], license, reason=reason, case=case, now=now)
 
     def transfer_out(
         self,
@@ -1013,9 +1031,7 @@ class Issuer:
         Raises:
             NotFound, NotAllowed, Conflict: see `amend`.
         """
-        return self._act(
-            EventKind.TRANSFER_OUT, license, reason=reason, case=case, now=now, detail={"to": to}
-        )
+        return self.act(EventKind.TRANSFER_OUT, license, reason=reason, case=case, now=now, detail={"to": to})
 
     def lapse_due(self, *, now: datetime, limit: int = 1000) -> tuple[str, ...]:
         """Marks licenses whose last day is over as lapsed.
@@ -1040,13 +1056,13 @@ class Issuer:
             ).scalars()
             due = list(found)
         for identifier in due:
-            self._act(EventKind.LAPSE, identifier, reason="its last day is over", case=None, now=now)
+            self.act(EventKind.LAPSE, identifier, reason="its last day is over", case=None, now=now)
         return tuple(due)
 
-    def _act(
+    def act(
         self,
         kind: EventKind,
-        license_: License | str,
+        license: License | str,  # noqa: A002 - the word of the field
         *,
         reason: str,
         case: Case | None,
@@ -1054,8 +1070,25 @@ class Issuer:
         detail: Mapping[str, object] | None = None,
         change: Callable[[Connection, Entry], None] | None = None,
     ) -> License:
+        """Records an event that makes no new version; the named verbs are made of it.
+
+        Args:
+            kind: what happens; decides the state after it.
+            license: any version of the license.
+            reason: why.
+            case: who acts, in what matter.
+            now: the time (aware).
+            detail: what else belongs to the event.
+            change: what else happens to the register in the same transaction.
+
+        Returns:
+            The newest version.
+
+        Raises:
+            NotFound, NotAllowed, Conflict: see `amend`.
+        """
         case = case or Case()
-        named = _identifier(license_)
+        named = _identifier(license)
         content = _content(kind, named, {} if detail is None else dict(detail))
         with self.register.writing() as connection:
             again = self._again(connection, case, content)
@@ -1368,7 +1401,7 @@ class Issuer:
             self._mark_copy(connection, entry, copy, state, **values)
 
         detail = {"copy": copy.status.to_claim()["status_list"], "to": state.value}
-        self._act(EventKind.COPY, license, reason=reason, case=case, now=now, detail=detail, change=change)
+        self.act(EventKind.COPY, license, reason=reason, case=case, now=now, detail=detail, change=change)
         moved = [found for found in self.register.copies(_identifier(license)) if found.status == copy.status]
         return moved[0]
 
@@ -1476,7 +1509,7 @@ class Issuer:
             devices.unbind(connection, entry, thumbprint, reason=reason, at=seconds(now))
 
         detail = {"device": thumbprint.hex()}
-        return self._act(
+        return self.act(
             EventKind.UNBIND, license, reason=reason, case=case, now=now, detail=detail, change=change
         )
 

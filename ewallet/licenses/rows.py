@@ -33,6 +33,7 @@ class Rows:
     copy: list[dict[str, Any]] = field(default_factory=list)
     event: list[dict[str, Any]] = field(default_factory=list)
     job: list[dict[str, Any]] = field(default_factory=list)
+    permit: list[dict[str, Any]] = field(default_factory=list)
 
     def write(self, connection: Connection) -> None:
         """Inserts all of them, the events last.
@@ -47,6 +48,7 @@ class Rows:
             (tables.slot, self.slot),
             (tables.copy, self.copy),
             (tables.job, self.job),
+            (tables.permit, self.permit),
         ):
             insert_rows(connection, table, rows)
         insert_events(connection, self.event)
