@@ -6,7 +6,7 @@ from datetime import timedelta
 
 import pytest
 
-from ewallet.code import possession
+from ewallet.code import passes, possession
 from ewallet.code.authority import CodeAuthority, Event, renewal_due
 from ewallet.code.challenge import Wanted, make_challenge, make_request, parse_question
 from ewallet.code.delegation import Delegation
@@ -25,12 +25,13 @@ from ewallet.code.passes import (
 )
 from ewallet.code.rotating import assemble, audience_of, check_showing, prepare, show
 from ewallet.errors import Malformed, NotAllowed, RecordError, Refused
-from ewallet.formats import sdcwt, text
+from ewallet.formats import cose, sdcwt, text
 from ewallet.keys import SigningKey
 from ewallet.keys.der import write_signature
 from ewallet.moments import seconds
 from ewallet.trust import scenes
 from ewallet.trust.scenes import builtin_scenes
+from ewallet.wire import encode_cbor
 from tests.office import NOW, VENUE, Office
 
 SCENES = builtin_scenes()
@@ -348,3 +349,32 @@ def test_the_mint_makes_what_the_general_encoder_makes(office):
         now=NOW,
     )
     assert facts.attributes == {"resident": True}
+
+
+@pytest.mark.parametrize("position", range(6))
+def test_a_header_read_before_saves_no_check(city, position):
+    """A reader that has seen a pass answers for every further code as one that has not."""
+    ((made, key),) = city.passes()
+    shown = show(made, key, audience=VENUE, now=NOW)
+    parse_code(shown)
+    claims = {3: VENUE, 6: seconds(NOW)}
+    payloads = (
+        encode_cbor({**claims, 6: 70_000}),  # before its pass
+        b"\xa2\x03" + encode_cbor(VENUE) + b"\x06\x1a\x00\x00\x00\x05",  # not the shortest form
+        encode_cbor({**claims, 6: made.ends_at}),  # at the end of its pass
+        encode_cbor({**claims, 4: seconds(NOW) + 9}),  # a claim that does not belong
+        encode_cbor({**claims, 39: b"c" * 32}),
+        encode_cbor(claims),
+    )
+    header = prepare(made, audience=VENUE, now=NOW).protected
+    token = cose.assemble(header, payloads[position], key.sign(cose.signed_bytes(header, payloads[position])))
+    answers = []
+    for forget in (False, True):
+        if forget:
+            passes.forget_known()
+        try:
+            answers.append(dict(passes.parse_code_bytes(token).kbt.unverified_claims))
+        except Refused as refused:
+            answers.append(refused.reason)
+    assert answers[0] == answers[1]
+    assert (answers[0] in ("credential.malformed", "pass.expired")) is (position < 4)
