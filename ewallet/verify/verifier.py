@@ -29,7 +29,7 @@ from ewallet.code import passes
 from ewallet.code.challenge import Request
 from ewallet.errors import Refused
 from ewallet.formats import sdcwt, sdjwt, statuslist, text
-from ewallet.moments import instant, seconds
+from ewallet.moments import day_end, day_of, day_start, instant, seconds
 from ewallet.reasons import REASONS, Layer, Outcome
 from ewallet.trust.entries import Service
 from ewallet.verify.claims import DOCUMENT, HOLDER_CWT, HOLDER_JWT, read_cbor, read_json, read_seal
@@ -348,6 +348,12 @@ class Verifier:
             raise Refused("pass.revoked", "by the status list")
         walk.enter(11)
         paper.check_paper_scene(facts, scene)
+        walk.enter(13)
+        if scene.spends != "code":
+            # Paper carries no pseudonym: the sheet is spent for the day, so a copy counts no second time.
+            start, end = seconds(day_start(day_of(now))), seconds(day_end(day_of(now)))
+            entry = entry_spending(pseudonym=facts.digest, event=scene.id, start=start, end=end)
+            self._spend(walk, [entry], None)
 
     def _display(self, walk: _Walk, scanned: str) -> None:
         from ewallet.code import display  # noqa: PLC0415 (rare)

@@ -16,11 +16,14 @@ from ewallet.code.authority import Event
 from ewallet.code.challenge import check_challenge
 from ewallet.code.delegation import Delegation
 from ewallet.code.names import mask_name
+from ewallet.code.paper import make_paper
 from ewallet.code.rotating import answer, show
 from ewallet.errors import Malformed, Refused
+from ewallet.formats.statuslist import StatusList, StatusReference, issue_cwt
 from ewallet.keys import SigningKey
 from ewallet.trust.entries import Grant, Service
 from ewallet.verify.replay import FileGuard, MemoryGuard, double_entries, read_log
+from ewallet.verify.sources import path_of
 from tests.office import NOW, VENUE, City, reason_of
 
 
@@ -284,3 +287,49 @@ def test_a_foreigner_shows_a_business_card(city):
     found = city.verifier("business-card").verify(shown, now=NOW)
     assert reason_of(found) == "ACCEPTED"
     assert found.subject.attributes == {"masked_name": "J*** v** d** E******"}
+
+
+def test_a_paper_code_counts_once_a_day_and_is_revoked_alone(tmp_path):
+    city = City(tmp_path)
+    key, uri = city.listed.signer(Service.CODES), city.listed.uri
+    status_uri = f"{city.listed.status_prefix}1"
+    statuses = StatusList(size=64)
+    folder = tmp_path / "status"
+
+    def publish(now):
+        token = issue_cwt(
+            statuses,
+            city.listed.signer(Service.STATUS),
+            uri=status_uri,
+            now=now,
+            ttl=3600,
+            exp=now + timedelta(days=1),
+        )
+        file = folder / path_of(status_uri)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(token)
+
+    def sheet(idx):
+        return make_paper(
+            key,
+            issuer=uri,
+            kind="senior",
+            masked_name="王*芳",
+            scenes=[city.trust.scenes["park"]],
+            status=StatusReference(idx=idx, uri=status_uri),
+            now=NOW - timedelta(minutes=1),
+            until=NOW + timedelta(days=200),
+        )
+
+    publish(NOW)
+    one, other = sheet(1), sheet(2)
+    gate = city.verifier("park")
+    found = gate.verify(one, now=NOW)
+    assert reason_of(found) == "ACCEPTED"
+    assert {notice.code for notice in found.notices} >= {"compare.person", "assurance.low"}
+    assert reason_of(gate.verify(one, now=later(600))) == "code.replayed"
+    statuses.set(1, 1)
+    publish(later(700))
+    fresh = city.verifier("park")
+    assert reason_of(fresh.verify(one, now=later(701))) == "pass.revoked"
+    assert reason_of(fresh.verify(other, now=later(701))) == "ACCEPTED"
