@@ -13,6 +13,7 @@ question's signed bytes (`cnonce`) and is addressed to its venue; it is consumed
 | `venue` | URI of the place |
 | `attributes` | challenge: attributes asked for, sorted |
 | `licenses` | request: [[type codes, fields], ...] |
+| `about` | request, optional: {`purpose`, `organization`, `matter`, `case`}: what it is for |
 """
 
 from __future__ import annotations
@@ -41,6 +42,11 @@ LIFE: Final = 60
 """Seconds that a question can be answered."""
 MAX_LIFE: Final = 600
 NONCE_SIZE: Final = 16
+MAX_WANTED: Final = 16
+"""Licenses in one request: the longest joint matter known asks for nine."""
+MAX_ABOUT: Final = 200
+"""Characters of each line that the holder reads about a request."""
+_ABOUT: Final = "about"
 _ATTRIBUTES, _LICENSES, _NONCE, _SCENE, _VENUE = "attributes", "licenses", "nonce", "scene", "venue"
 _COMMON: Final[frozenset[int | str]] = frozenset((cose.ISS, cose.EXP, cose.IAT, _NONCE, _SCENE, _VENUE))
 _PROFILES: Final = {
@@ -60,6 +66,57 @@ class Wanted:
 
     types: tuple[str, ...]
     fields: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a request is for: signed words of the asker, shown to the holder beside its listed name.
+
+    Attributes:
+        purpose: why, in one sentence.
+        organization: which office or branch of the asker.
+        matter: id of the service item.
+        case: case number.
+    """
+
+    purpose: str = ""
+    organization: str = ""
+    matter: str = ""
+    case: str = ""
+
+    def __post_init__(self) -> None:
+        for value in (self.purpose, self.organization, self.matter, self.case):
+            if len(value) > MAX_ABOUT or not value.isprintable():
+                raise ValueError(f"one printable line of at most {MAX_ABOUT} characters")
+
+    def to_claim(self) -> dict[str, str]:
+        """What was said, by key."""
+        told = {
+            "case": self.case,
+            "matter": self.matter,
+            "organization": self.organization,
+            "purpose": self.purpose,
+        }
+        return {key: value for key, value in told.items() if value}
+
+    @classmethod
+    def of_claim(cls, claim: object) -> About:
+        """The words of a claim; none for a request that says nothing.
+
+        Raises:
+            Malformed: of another form.
+        """
+        if claim is None:
+            return cls()
+        known = {"purpose", "organization", "matter", "case"}
+        if type(claim) is not dict or not claim or not claim.keys() <= known:
+            raise Malformed("words about a request of another form")
+        if not all(type(value) is str and value for value in claim.values()):
+            raise Malformed("words about a request of another form")
+        try:
+            return cls(**claim)
+        except ValueError as error:
+            raise Malformed("words about a request of another form") from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,6 +154,7 @@ class Request:
     venue: str
     scene: str
     licenses: tuple[Wanted, ...]
+    about: About
     iat: int
     exp: int
 
@@ -159,6 +217,7 @@ class CheckedRequest:
     venue: str
     scene: Scene
     licenses: tuple[Wanted, ...]
+    about: About
     ends_at: int
 
 
@@ -242,16 +301,19 @@ def make_request(
     venue: str,
     scene: str,
     licenses: Iterable[Wanted],
+    about: About | None = None,
     now: datetime,
     life: int = LIFE,
 ) -> Request:
-    """Makes a request for licenses; arguments as `make_challenge`."""
-    wanted = tuple(licenses)
-    if not wanted or not all(each.types for each in wanted):
+    """Makes a request for licenses; arguments as `make_challenge`, and what it is for."""
+    wanted, told = tuple(licenses), about or About()
+    if not 0 < len(wanted) <= MAX_WANTED or not all(each.types for each in wanted):
         raise ValueError("a request names what it wants")
     extra: dict[int | str, Any] = {_LICENSES: [[list(each.types), list(each.fields)] for each in wanted]}
+    if told.to_claim():
+        extra[_ABOUT] = told.to_claim()
     made = _make(extra, signer, REQUEST_TYP, issuer=issuer, venue=venue, scene=scene, now=now, life=life)
-    return Request(**made, licenses=wanted)
+    return Request(**made, licenses=wanted, about=told)
 
 
 def parse_question(scanned: str) -> UnverifiedQuestion:
@@ -272,8 +334,10 @@ def parse_question(scanned: str) -> UnverifiedQuestion:
 
 
 def _check_form(claims: Mapping[Any, Any], extra: str) -> None:
-    if set(claims) != {*_COMMON, extra}:
+    optional = {_ABOUT} if extra == _LICENSES else set()
+    if set(claims) - optional != {*_COMMON, extra}:
         raise Malformed("claims of another question")
+    About.of_claim(claims.get(_ABOUT))
     if type(claims[_NONCE]) is not bytes or len(claims[_NONCE]) != NONCE_SIZE:
         raise Malformed("a nonce of another size")
     if type(claims[_SCENE]) is not str or type(claims[_VENUE]) is not str:
@@ -293,7 +357,7 @@ def _texts(value: Any) -> bool:
 
 
 def _wanted(value: Any) -> tuple[Wanted, ...]:
-    if type(value) is not list or not value:
+    if type(value) is not list or not 0 < len(value) <= MAX_WANTED:
         raise Malformed("licenses of another form")
     wanted = []
     for each in value:
@@ -349,7 +413,13 @@ def check_question(scanned: str, trust: Trust, *, now: datetime) -> CheckedChall
     digest, asker, venue, ends_at = question.cwt.digest, listed.entity, claims[_VENUE], claims[cose.EXP]
     if question.is_request:
         return CheckedRequest(
-            digest=digest, asker=asker, venue=venue, scene=scene, licenses=wanted, ends_at=ends_at
+            digest=digest,
+            asker=asker,
+            venue=venue,
+            scene=scene,
+            licenses=wanted,
+            about=About.of_claim(claims.get(_ABOUT)),
+            ends_at=ends_at,
         )
     return CheckedChallenge(
         digest=digest, asker=asker, venue=venue, scene=scene, attributes=attributes, ends_at=ends_at
@@ -392,5 +462,6 @@ def own_question(scanned: str, key: PublicKey) -> Challenge | Request:
         "exp": claims[cose.EXP],
     }
     if question.is_request:
-        return Request(**common, licenses=_wanted(claims[_LICENSES]))
+        about = About.of_claim(claims.get(_ABOUT))
+        return Request(**common, licenses=_wanted(claims[_LICENSES]), about=about)
     return Challenge(**common, attributes=frozenset(claims[_ATTRIBUTES]))

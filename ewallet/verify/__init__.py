@@ -9,17 +9,30 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from ewallet.verify.coverage import Acceptance, Coverage, accept, cover
+    from ewallet.verify.answering import Card, choices, in_words, respond
     from ewallet.verify.counter import open_verifier
+    from ewallet.verify.coverage import Acceptance, Coverage, accept, cover
+    from ewallet.verify.explaining import decide_by_hand, explain
     from ewallet.verify.matters import Matter, Matters
     from ewallet.verify.pdf import verify_pdf
     from ewallet.verify.policy import Policy
     from ewallet.verify.replay import FileGuard, MemoryGuard, ReplayGuard
+    from ewallet.verify.requests import ask, from_dcql, to_dcql, wanted_by
     from ewallet.verify.result import Check, Facts, Kind, LicenseFacts, Notice, Party, Verification
     from ewallet.verify.sources import StatusDirectory, StatusMirror, StatusSource
     from ewallet.verify.verifier import Verifier
 
 _PLACES: Final = {
+    "wanted_by": "requests",
+    "to_dcql": "requests",
+    "from_dcql": "requests",
+    "ask": "requests",
+    "explain": "explaining",
+    "decide_by_hand": "explaining",
+    "respond": "answering",
+    "in_words": "answering",
+    "choices": "answering",
+    "Card": "answering",
     "Acceptance": "coverage",
     "Coverage": "coverage",
     "Matter": "matters",
@@ -47,6 +60,7 @@ _PLACES: Final = {
 
 __all__ = [
     "Acceptance",
+    "Card",
     "Check",
     "Coverage",
     "Facts",
@@ -66,9 +80,18 @@ __all__ = [
     "Verification",
     "Verifier",
     "accept",
+    "ask",
+    "choices",
     "cover",
+    "decide_by_hand",
+    "explain",
+    "from_dcql",
+    "in_words",
     "open_verifier",
+    "respond",
+    "to_dcql",
     "verify_pdf",
+    "wanted_by",
 ]
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -51,7 +51,7 @@ HOLDER_CWT: Final = sdcwt.Profile(
 
 _VCT: Final = re.compile(r".+/vct/(?P<type>[0-9A-Z]{3,40})/(?P<version>[0-9]{1,4})")
 _AREA: Final = re.compile(r"[0-9]{6}")
-_META: Final = frozenset(
+_OPEN_NAMES: Final = frozenset(
     (
         "iss",
         "sub",
@@ -66,7 +66,8 @@ _META: Final = frozenset(
         "holder_index",
         "_sd_alg",
     )
-) | frozenset(("identifier", "version", "face_digest", "face_salt"))
+)
+_META: Final = _OPEN_NAMES | frozenset(("identifier", "version", "face_digest", "face_salt"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +88,7 @@ class LicenseClaims:
         holder_index: which holder the device key belongs to; None for documents and seals.
         status: its own entry.
         digest: digest of the signed bytes.
+        disclosed: names of all disclosable claims that were disclosed.
     """
 
     type: str
@@ -102,6 +104,16 @@ class LicenseClaims:
     holder_index: int | None
     status: StatusReference
     digest: bytes
+    disclosed: frozenset[str] = frozenset()
+
+    def limited(self, names: frozenset[str]) -> LicenseClaims:
+        """The same claims with nothing disclosed beyond some names: what may be kept of an answer."""
+        return replace(
+            self,
+            identifier=self.identifier if "identifier" in names else "",
+            version=self.version if "version" in names else None,
+            fields=MappingProxyType({key: value for key, value in self.fields.items() if key in names}),
+        )
 
     def to_facts(self, listed: ListedKey) -> LicenseFacts:
         """The facts, with the issuer's names from the trust list."""
@@ -160,6 +172,7 @@ def _read(
         holder_index=index,
         status=status,
         digest=digest,
+        disclosed=frozenset(key for key in claims if type(key) is str and key not in _OPEN_NAMES),
     )
 
 

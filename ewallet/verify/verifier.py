@@ -18,6 +18,9 @@ Steps 1 to 8 are the layer *genuine*, 9 and 10 *in force*, 11 to 13 *accepted he
 the lists say (1 to 3) rejects first; after that the first step that cannot be decided ends the walk as
 UNDECIDED. Step 13 comes last and spends only when everything else accepts. The code below carries the same
 numbers.
+
+An answer to a request may be several presentations: each walks steps 1 to 12, then all together fit what was
+asked for (step 11) and are spent together (step 13), or none is.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Final, TypeVar
 
 from ewallet.code import passes
-from ewallet.code.challenge import Request
+from ewallet.code.challenge import Request, parse_question
 from ewallet.errors import Refused
 from ewallet.formats import sdcwt, sdjwt, statuslist, text
 from ewallet.moments import day_end, day_of, day_start, instant, seconds
@@ -35,6 +38,7 @@ from ewallet.trust.entries import Service
 from ewallet.verify.claims import DOCUMENT, HOLDER_CWT, HOLDER_JWT, read_cbor, read_json, read_seal
 from ewallet.verify.lists import StatusLists
 from ewallet.verify.replay import challenge_spending, code_spending, entry_spending
+from ewallet.verify.requests import Shown, asked_fields, fit
 from ewallet.verify.result import (
     Check,
     Facts,
@@ -100,10 +104,12 @@ _PASSED: Final = {
 class _Walk:
     """The steps walked so far, and what may be said about the object by now."""
 
-    __slots__ = ("facts", "kind", "notices", "now", "step", "steps")
+    __slots__ = ("answer", "facts", "kind", "notices", "now", "spending", "step", "steps")
 
     def __init__(self, now: datetime) -> None:
         self.now = now
+        self.answer: Shown | None = None
+        self.spending: list[Spending] = []
         self.step = 1
         self.steps: list[int] = []
         self.kind = Kind.UNKNOWN
@@ -205,7 +211,8 @@ class Verifier:
         Args:
             scanned: text of a code or credential; bytes of a credential; or all texts found in one picture.
             now: the time of the check (aware).
-            answering: the question that this must answer, as this verifier asked it.
+            answering: the question that this must answer, as this verifier asked it. A request is answered by
+                one presentation for each license: a sequence, or one to a line.
 
         Raises:
             ValueError: `now` has no time zone, or the scene requires a challenge and none is given.
@@ -216,12 +223,52 @@ class Verifier:
             raise ValueError(f"the scene {self._policy.scene.id} needs a challenge: pass `answering`")
         walk = _Walk(now)
         try:
-            self._walk(walk, scanned, answering)
+            if isinstance(answering, Request):
+                walk = self._answers(walk, _presentations(scanned), answering)
+            else:
+                self._walk(walk, scanned, answering)
+        except _Ended as ended:
+            return ended.walk.ended(ended.refused)
         except Refused as refused:
             return walk.ended(refused)
         except RecursionError:
             return walk.ended(Refused("credential.malformed", "nested too deeply"))
         return walk.accepted()
+
+    # --- several credentials at once ------------------------------------------------------------------------
+
+    def _answers(self, first: _Walk, presentations: Sequence[str | bytes], asked: Request) -> _Walk:
+        """Walks each presentation to step 12, then checks that together they fit; spends all, or nothing."""
+        if not presentations or len(set(presentations)) != len(presentations):
+            raise Refused("code.unreadable", "no presentation, or one twice")
+        if len(presentations) > len(asked.licenses):
+            raise Refused("policy.type", "more licenses than were asked for")
+        walks = []
+        for shown in presentations:
+            walk = _Walk(first.now)
+            try:
+                self._walk(walk, shown, asked)
+                _require_presentation(walk)
+            except Refused as refused:
+                raise _Ended(walk, refused) from refused
+            walks.append(walk)
+        whole = _together(walks)
+        try:
+            whole.enter(11)
+            self._asked_within_grant(asked, whole.now)
+            fit(asked.licenses, [walk.answer for walk in walks if walk.answer is not None])
+            whole.enter(12)
+            whole.enter(13)
+            self._spend(whole, whole.spending, asked)
+        except Refused as refused:
+            raise _Ended(whole, refused) from refused
+        return whole
+
+    def _asked_within_grant(self, asked: Request, now: datetime) -> None:
+        """What this counter asked for, it may still ask for: grants end between question and answer."""
+        question = parse_question(asked.text)
+        [listed, *_] = self._trust.verifier_key(kid=question.cwt.kid, iss=asked.issuer, now=now)
+        self._trust.decide_verifier(listed, venue=asked.venue, scene=asked.scene, types=asked.types, now=now)
 
     # --- 1 and 2: what is it --------------------------------------------------------------------------------
 
@@ -440,8 +487,11 @@ class Verifier:
         )
         assert verified.binding is not None
         claims = read_json(verified)
-        self._license(walk, listed, claims, present=True, signed_at=verified.binding.issued_at)
-        self._use_presentation(walk, verified.binding.digest, verified.binding.issued_at, answering)
+        binding = verified.binding
+        self._license(
+            walk, listed, claims, present=True, signed_at=binding.issued_at, asked=_asked(answering)
+        )
+        self._use_presentation(walk, binding.digest, binding.issued_at, answering)
 
     def _presentation(self, walk: _Walk, data: bytes, answering: Challenge | Request | None) -> None:
         walk.kind = Kind.PRESENTATION
@@ -483,15 +533,20 @@ class Verifier:
             ),
         )
         claims = read_cbor(presented.credential)
-        self._license(walk, listed, claims, present=True, signed_at=presented.issued_at)
+        self._license(
+            walk, listed, claims, present=True, signed_at=presented.issued_at, asked=_asked(answering)
+        )
         self._use_presentation(walk, presented.digest, presented.issued_at, answering)
 
     def _use_presentation(
         self, walk: _Walk, digest: bytes, iat: int, answering: Challenge | Request | None
     ) -> None:
+        spending = code_spending(digest, iat=iat, min_gap=self._policy.scene.min_gap)
+        if isinstance(answering, Request):
+            walk.spending.append(spending)  # spent together with the other presentations of the answer
+            return
         walk.enter(13)
-        gap = self._policy.scene.min_gap
-        self._spend(walk, [code_spending(digest, iat=iat, min_gap=gap)], answering)
+        self._spend(walk, [spending], answering)
 
     def _document(self, walk: _Walk, token: str) -> None:
         walk.kind = Kind.DOCUMENT
@@ -533,10 +588,20 @@ class Verifier:
         walk.note("copy.possible")
 
     def _license(
-        self, walk: _Walk, listed: ListedKey, claims: LicenseClaims, *, present: bool, signed_at: int | None
+        self,
+        walk: _Walk,
+        listed: ListedKey,
+        claims: LicenseClaims,
+        *,
+        present: bool,
+        signed_at: int | None,
+        asked: Request | None = None,
     ) -> None:
         """Steps 7 to 12 for a license, however it was shown."""
         policy, now = self._policy, walk.now
+        if asked is not None:
+            walk.answer = Shown(type=claims.type, disclosed=claims.disclosed)
+            claims = claims.limited(asked_fields(asked.licenses, claims.type))
         walk.enter(7)
         self._decide(
             walk,
@@ -585,7 +650,8 @@ class Verifier:
             raise Refused("recognition.no_rule", f"{facts.province} to {policy.province}")
         local = rule.local_view(facts.fields)
         if local.unmet:
-            # A rule whose condition is not shown to hold is no rule for this license: the manual path is open.
+            # A rule whose condition is not shown to hold is no rule for this license: the manual path is
+            # open.
             raise Refused("recognition.no_rule", "a condition of the rule does not hold or was not shown")
         return replace(facts, local=local)
 
@@ -660,6 +726,52 @@ _SEAL_STATUS: Final = {
     statuslist.SUSPENDED: "license.suspended",
     statuslist.SUPERSEDED: "printed.superseded",
 }
+
+
+class _Ended(Exception):
+    """How one presentation of several ended the walk of the answer."""
+
+    def __init__(self, walk: _Walk, refused: Refused) -> None:
+        super().__init__(refused.reason)
+        self.walk = walk
+        self.refused = refused
+
+
+def _presentations(scanned: Scanned) -> Sequence[str | bytes]:
+    """The presentations of an answer: a sequence, or one to a line."""
+    if isinstance(scanned, bytes):
+        return [scanned]
+    if isinstance(scanned, str):
+        return scanned.strip("\r\n").split("\n")
+    if not all(isinstance(each, str | bytes) for each in scanned):
+        raise TypeError("an answer is a text, bytes, or a sequence of both")
+    return scanned
+
+
+def _require_presentation(walk: _Walk) -> None:
+    if walk.answer is None:
+        raise Refused("holder.binding_missing", "a request is answered by its holder's device")
+
+
+def _asked(answering: Challenge | Request | None) -> Request | None:
+    return answering if isinstance(answering, Request) else None
+
+
+def _together(walks: Sequence[_Walk]) -> _Walk:
+    """One walk for an answer of several presentations, all walked to the end of the layer *in force*."""
+    whole = _Walk(walks[0].now)
+    whole.kind = Kind.PRESENTATION
+    whole.steps = [step for step in walks[0].steps if step < 10]
+    whole.step = 10
+    licenses: list[LicenseFacts] = []
+    for walk in walks:
+        assert walk.facts is not None
+        licenses.extend(walk.facts.licenses)
+        whole.notices.extend(notice for notice in walk.notices if notice not in whole.notices)
+        whole.spending.extend(walk.spending)
+    signed = [walk.facts.signed_at for walk in walks if walk.facts is not None and walk.facts.signed_at]
+    whole.facts = Facts(kind=Kind.PRESENTATION, licenses=tuple(licenses), signed_at=min(signed, default=None))
+    return whole
 
 
 def _only(found: Sequence[str]) -> str:
