@@ -25,8 +25,11 @@ from ewallet.moments import seconds
 from ewallet.trust.entries import Grant, Service
 from tests.province import AREAS, FOUR, START, TYPE, Signed, World, decide
 
-MINUTES = st.integers(min_value=1, max_value=14 * 60).map(lambda count: timedelta(minutes=count))
-PROVINCE = st.sampled_from(FOUR)
+MINUTES = st.one_of(st.integers(1, 60), st.integers(60, 14 * 60)).map(lambda count: timedelta(minutes=count))
+TELL = st.sampled_from((True, True, False))
+"""Whether a change is published at once and reaches every gate."""
+PROVINCE = st.sampled_from(FOUR[:2])
+"""Things happen in two of the four, so that they meet; the others must stay as they are."""
 GATE = st.sampled_from(("north", "south"))
 
 
@@ -69,7 +72,7 @@ class Consortium(RuleBasedStateMachine):
     def time_passes(self, passed):
         self.now += passed
 
-    @rule(code=PROVINCE, witness=PROVINCE, outside=st.sampled_from(("", "type", "area")))
+    @rule(code=PROVINCE, witness=PROVINCE, outside=st.sampled_from(("", "", "", "type", "area")))
     def issue(self, code, witness, outside):
         area = "999999" if outside == "area" else AREAS[code]
         signed = Signed(
@@ -84,16 +87,17 @@ class Consortium(RuleBasedStateMachine):
         signed.all_proofs, signed.proven_at = signed.proofs, self.now
         self.signed.append(signed)
 
-    @rule(code=PROVINCE)
-    def rotate(self, code):
+    @rule(code=PROVINCE, tell=TELL)
+    def rotate(self, code, tell):
         if code in self.model["withdrawn"]:
             return
         old = self.key(code).kid
         self.world.consortium.rotate_key(self.market(code).uri, Service.LICENSES, now=self.now)
         self.model["windows"].setdefault(old, self.now)
+        self.tell(tell)
 
-    @rule(code=PROVINCE, since=MINUTES)
-    def compromise(self, code, since):
+    @rule(code=PROVINCE, since=MINUTES, tell=TELL)
+    def compromise(self, code, since, tell):
         """The present key is found to be stolen, some time ago; a new one takes its place."""
         kid, uri = self.key(code).kid, self.market(code).uri
         stolen = max(self.now - since, START)
@@ -101,9 +105,10 @@ class Consortium(RuleBasedStateMachine):
         self.world.consortium.rotate_key(uri, Service.LICENSES, now=self.now)
         self.model["stolen"][kid] = stolen
         self.model["windows"].setdefault(kid, self.now)
+        self.tell(tell)
 
-    @rule(code=PROVINCE)
-    def suspend_or_restore(self, code):
+    @rule(code=PROVINCE, tell=TELL)
+    def suspend_or_restore(self, code, tell):
         uri, consortium = self.market(code).uri, self.world.consortium
         if code in self.model["withdrawn"]:
             return
@@ -113,19 +118,28 @@ class Consortium(RuleBasedStateMachine):
         else:
             consortium.suspend(uri, Service.LICENSES, now=self.now)
             self.model["suspended"].add(code)
+        self.tell(tell)
 
-    @rule(code=PROVINCE)
-    def withdraw(self, code):
+    @rule(code=PROVINCE, tell=TELL)
+    def withdraw(self, code, tell):
         if code in self.model["withdrawn"] or code in self.model["suspended"]:
             return
         self.world.consortium.withdraw(self.market(code).uri, Service.LICENSES, now=self.now)
         self.model["withdrawn"][code] = self.now
+        self.tell(tell)
 
-    @rule(code=PROVINCE, length=MINUTES)
-    def brake(self, code, length):
+    @rule(code=PROVINCE, length=MINUTES, tell=TELL)
+    def brake(self, code, length, tell):
         until = self.now + length
         self.world.consortium.brake({"province": code}, reason="exercise", now=self.now, until=until)
         self.model["brakes"].append((code, self.now, until))
+        self.tell(tell)
+
+    def tell(self, tell):
+        if tell:
+            self.renew_and_publish()
+            for name in self.gates:
+                self.refresh(name=name)
 
     @rule()
     def renew_and_publish(self):
