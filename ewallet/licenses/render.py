@@ -47,12 +47,14 @@ class FaceField:
         label: what stands before it.
         value: exact value as signed; empty if the license has none.
         shown: the value as the face shows it.
+        picture: whether it is a picture, drawn in its own place and not among the texts.
     """
 
     key: str
     label: str
     value: str
     shown: str
+    picture: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -221,6 +223,7 @@ def face_fields(type_: LicenseType, values: Mapping[str, str]) -> tuple[FaceFiel
             label=spec.zh,
             value=values.get(spec.key, ""),
             shown=spec.display(values[spec.key]) if values.get(spec.key) else "",
+            picture=spec.key == type_.portrait,
         )
         for spec in type_.face_fields
     )
@@ -278,6 +281,7 @@ def render(
     created: datetime | None = None,
     annotation: Annotation | None = None,
     preprinted: bool = False,
+    credential: bool = True,
 ) -> bytes:
     """Draw one printed copy.
 
@@ -288,6 +292,8 @@ def render(
         created: date of the document, by default the time in the seal: the same sheet gives the same bytes.
         annotation: draws an annotated copy with watermark instead of a plain one.
         preprinted: leaves out frame, title and labels, which the security paper has already.
+        credential: attaches the document credential; False for a copy that is handed to others, who must
+            not get the master: its seal still proves the content.
 
     Returns:
         The PDF/A-3b, with the document credential and the metadata of GB/T 36903 attached.
@@ -305,12 +311,13 @@ def render(
     given["seal"] = _seal_picture(copy, form, content.size(copy.role))
     portrait = next(iter(content.images.values()), None)
     given["portrait"] = None if portrait is None else list(portrait)
+    given["has_portrait"] = any(each.picture for each in content.fields)
     return typeset.typeset(
         form.template,
         given,
         fonts=faces.fonts,
         created=created or instant(seal.issued_at),
-        attachments=_attachments(content, copy, annotation),
+        attachments=_attachments(content, copy, annotation)[0 if credential else 1 :],
     )
 
 
@@ -378,9 +385,7 @@ def metadata(content: Content, copy: PrintedCopy, annotation: Annotation | None 
         "copy": copy_text(copy).strip("（）"),
         "stock": copy.stock,
     }
-    found.update(
-        {f"KZ_{each.label}": each.shown for each in content.fields if each.key not in content.images}
-    )
+    found.update({f"KZ_{each.label}": each.shown for each in content.fields if not each.picture})
     if annotation is not None:
         found["JZJZZSJ"] = annotation.made_at.astimezone(UTC).isoformat(timespec="seconds")
         found["JZJZZZ"] = annotation.maker
@@ -402,7 +407,7 @@ def _images(claims: Mapping[str, Any], type_: LicenseType) -> dict[str, bytes]:
 
 
 def _given(content: Content, copy: PrintedCopy, form: Form, annotation: Annotation | None) -> dict[str, Any]:
-    drawn = [each for each in content.fields if each.key not in content.images]
+    drawn = [each for each in content.fields if not each.picture]
     number_label = next((each.label for each in drawn if each.key == content.number_key), "证照编号")
     if form.number_apart:  # it stands beside the title
         drawn = [each for each in drawn if each.key != content.number_key]
