@@ -16,12 +16,19 @@ from typing import Any
 
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = Path(os.environ.get("EWALLET_PEERS", ROOT / ".venv-peers"))
-PACKAGES = ("cwt>=3.3,<4", "joserfc>=1.8,<2", "sd-jwt>=0.10,<0.11")
+PACKAGES = ("cwt>=3.3,<4", "joserfc>=1.8,<2", "pycose>=1.1,<2", "sd-jwt>=0.10,<0.11")
+
+DONE = PEERS / ".complete"
 
 
 def python() -> Path:
     """The interpreter of the peers' environment."""
     return PEERS / "bin" / "python"
+
+
+def complete() -> bool:
+    """Whether the environment is there, with the packages named here."""
+    return DONE.is_file() and DONE.read_text() == "\n".join(PACKAGES)
 
 
 def make() -> Path:
@@ -30,13 +37,12 @@ def make() -> Path:
     Raises:
         subprocess.CalledProcessError: a package could not be installed.
     """
-    done = PEERS / ".complete"
     with Path(__file__).open() as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)  # two test processes may come at once
-        if not done.exists():
+        if not complete():
             venv.create(PEERS, with_pip=True, clear=True)
             subprocess.run([python(), "-m", "pip", "install", "--quiet", *PACKAGES], check=True)
-            done.touch()
+            DONE.write_text("\n".join(PACKAGES))
     return python()
 
 
