@@ -63,11 +63,9 @@ def open_guard(url: str, state: Path, *, now: datetime) -> ReplayGuard:
     if url == "file":
         return FileGuard(state / "replay.sqlite")
     if url.startswith(("redis://", "rediss://", "unix://")):
-        import redis  # noqa: PLC0415 (an extra)
+        from ewallet.verify.replay_redis import RedisGuard, connect  # noqa: PLC0415 (an extra)
 
-        from ewallet.verify.replay_redis import RedisGuard  # noqa: PLC0415 (an extra)
-
-        return RedisGuard(redis.Redis.from_url(url), name="ewallet")
+        return RedisGuard(connect(url), name="ewallet")
     from sqlalchemy import create_engine  # noqa: PLC0415 (SQL guards only)
 
     from ewallet.verify.replay_sql import SqlGuard  # noqa: PLC0415 (SQL guards only)

@@ -13,7 +13,9 @@ from ewallet.moments import seconds
 from ewallet.verify.replay import AHEAD, KEEP, SLACK, Spending, replayed, unavailable
 
 try:
-    from redis import RedisError
+    from redis import Redis, RedisError
+    from redis.backoff import NoBackoff
+    from redis.retry import Retry
 except ImportError as missing:
     raise MissingExtra("redis", "a replay guard in Redis") from missing
 
@@ -54,6 +56,23 @@ for i = 2, #KEYS do
 end
 return 'ok'
 """
+
+TIMEOUT: Final = 1.0
+"""Seconds to wait for Redis: a gate that waits longer is a closed gate."""
+
+
+def connect(url: str, *, timeout: float = TIMEOUT) -> Any:
+    """A client as a guard wants it: short timeouts, and no second try.
+
+    A try whose answer got lost may have spent the code: the next code decides, not the same one again.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`.
+        timeout: seconds to wait.
+    """
+    return Redis.from_url(
+        url, socket_timeout=timeout, socket_connect_timeout=timeout, retry=Retry(NoBackoff(), 0)
+    )
 
 
 class RedisGuard:

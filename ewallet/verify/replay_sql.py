@@ -68,6 +68,10 @@ class SqlGuard:
             insert = self._insert(self._horizon).values(one=1, at=0)
             connection.execute(insert.on_conflict_do_nothing())
 
+    def close(self) -> None:
+        """Closes the connections of its engine."""
+        self._engine.dispose()
+
     def spend(self, spendings: Sequence[Spending], *, now: datetime) -> None:
         """See `ReplayGuard.spend`."""
         moment = seconds(now)

@@ -18,12 +18,12 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-import redis
-from sqlalchemy import create_engine
+from sqlalchemy import NullPool, create_engine
+from sqlalchemy.exc import OperationalError
 
 from ewallet.errors import Refused
 from ewallet.verify.replay import FileGuard, challenge_spending, code_spending, entry_spending
-from ewallet.verify.replay_redis import RedisGuard
+from ewallet.verify.replay_redis import RedisGuard, connect
 from ewallet.verify.replay_sql import SqlGuard
 
 T0 = datetime(2026, 3, 2, 4, 0, tzinfo=UTC)
@@ -32,13 +32,9 @@ PROCESSES = 8
 ROUNDS = int(os.environ.get("EWALLET_TEST_ROUNDS", "1000"))
 
 
-def connect(where: str):
-    return redis.Redis(unix_socket_path=where) if where.startswith("/") else redis.Redis.from_url(where)
-
-
 def make_guard(kind: str, where: str):
     if kind == "redis":
-        return RedisGuard(connect(where), name="test")
+        return RedisGuard(connect(where, timeout=30), name="test")
     if kind == "sql":
         return SqlGuard(create_engine(where, pool_size=1))
     return FileGuard(Path(where), timeout=60)
@@ -48,7 +44,7 @@ def present(kind: str, where: str, barrier, results, number: int) -> None:
     guard = make_guard(kind, where)
     accepted = []
     for turn in range(ROUNDS):
-        barrier.wait()
+        barrier.wait(60)
         code = code_spending(b"pass %d" % turn, iat=S0, min_gap=40)
         answer = reason(guard, [code])
         assert answer in (None, "code.replayed"), answer
@@ -83,6 +79,17 @@ def wait_for(socket: Path, process: subprocess.Popen) -> None:
     pytest.fail("the server did not come up")
 
 
+def wait_until_it_answers(url: str) -> None:
+    engine = create_engine(url, poolclass=NullPool)
+    for _ in range(200):
+        try:
+            with engine.connect():
+                return
+        except OperationalError:  # the socket is there before the server is ready
+            time.sleep(0.05)
+    pytest.fail("the server did not answer")
+
+
 @pytest.fixture(scope="module")
 def redis_socket(tmp_path_factory):
     url = os.environ.get("EWALLET_TEST_REDIS")
@@ -99,7 +106,7 @@ def redis_socket(tmp_path_factory):
     )
     try:
         wait_for(socket, process)
-        yield str(socket)
+        yield f"unix://{socket}"
     finally:
         process.terminate()
         process.wait(10)
@@ -138,7 +145,9 @@ def postgres(tmp_path_factory):
     )  # fmt: skip
     try:
         wait_for(folder / ".s.PGSQL.5432", process)
-        yield f"postgresql+psycopg://test@/postgres?host={folder}"
+        url = f"postgresql+psycopg://test@/postgres?host={folder}"
+        wait_until_it_answers(url)
+        yield url
     finally:
         process.send_signal(signal.SIGINT)  # "fast": open connections are cut
         process.wait(60)
@@ -201,7 +210,7 @@ def test_an_empty_redis_does_not_answer_for_the_past(empty_redis, redis_socket):
 
 
 def test_a_redis_that_is_gone_is_unavailable(tmp_path):
-    guard = make_guard("redis", str(tmp_path / "nothing"))
+    guard = make_guard("redis", f"unix://{tmp_path}/nothing")
     assert reason(guard, [code_spending(b"a", iat=S0, min_gap=40)]) == "replay.unavailable"
     with pytest.raises(Refused):
         guard.found()
