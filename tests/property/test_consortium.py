@@ -107,6 +107,14 @@ class Consortium(RuleBasedStateMachine):
         self.model["windows"].setdefault(kid, self.now)
         self.tell(tell)
 
+    @rule(code=PROVINCE, witness=PROVINCE)
+    def stolen_after_issuing(self, code, witness):
+        """What theft and proof are about: issued, stolen an hour later, found out another hour later."""
+        self.tell(tell=True)
+        self.issue(code=code, witness=witness, outside="")
+        self.time_passes(passed=timedelta(hours=2))
+        self.compromise(code=code, since=timedelta(hours=1), tell=True)
+
     @rule(code=PROVINCE, tell=TELL)
     def suspend_or_restore(self, code, tell):
         uri, consortium = self.market(code).uri, self.world.consortium
@@ -201,7 +209,7 @@ class Consortium(RuleBasedStateMachine):
 
 
 Consortium.TestCase.settings = settings(
-    max_examples=20,
+    max_examples=12,
     stateful_step_count=30,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
