@@ -8,14 +8,15 @@ from __future__ import annotations
 
 import os
 from datetime import timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.formats import cose, sdcwt, sdjwt
-from ewallet.moments import seconds
+from ewallet.moments import day_end, day_start, seconds
 from ewallet.wire import b64u_encode
 
 if TYPE_CHECKING:
-    from datetime import datetime
+    from datetime import date, datetime
 
     from ewallet.formats.statuslist import StatusReference
     from ewallet.keys import PublicKey, Signer
@@ -24,6 +25,16 @@ if TYPE_CHECKING:
 
 HOLDER_LIFE: Final = timedelta(days=730)
 """Longest life of a holder credential: two years, renewed silently."""
+
+
+@lru_cache(maxsize=4096)
+def _first_second(day: date) -> int:
+    return seconds(day_start(day))
+
+
+@lru_cache(maxsize=4096)
+def _second_after(day: date) -> int:
+    return seconds(day_end(day))
 
 
 def _disclosable(license_: License, *, binary: bool) -> dict[str, Any]:
@@ -64,11 +75,11 @@ def make_document(license_: License, type_: LicenseType, signer: Signer, *, base
         "authority": license_.authority_name,
         "area": license_.area,
     }
-    starts = seconds(license_.starts_at)
+    starts = _first_second(license_.valid_from)
     if starts > at:
         claims["nbf"] = starts
-    if license_.ends_at is not None:
-        claims["exp"] = seconds(license_.ends_at)
+    if license_.valid_until is not None:
+        claims["exp"] = _second_after(license_.valid_until)
     return sdjwt.issue(
         claims,
         disclosable=disclosable,
@@ -83,7 +94,7 @@ def make_document(license_: License, type_: LicenseType, signer: Signer, *, base
 def holder_end(license_: License, *, now: datetime) -> int:
     """End of a holder credential: two years, or the license's end if that is earlier (seconds since 1970)."""
     end = seconds(now + HOLDER_LIFE)
-    return end if license_.ends_at is None else min(end, seconds(license_.ends_at))
+    return end if license_.valid_until is None else min(end, _second_after(license_.valid_until))
 
 
 def make_holder_jwt(
@@ -110,7 +121,7 @@ def make_holder_jwt(
         "area": license_.area,
         "holder_index": holder_index,
     }
-    starts = seconds(license_.starts_at)
+    starts = _first_second(license_.valid_from)
     if starts > at:
         claims["nbf"] = starts
     return sdjwt.issue(
@@ -149,7 +160,7 @@ def make_holder_cwt(
         "area": license_.area,
         "holder_index": holder_index,
     }
-    starts = seconds(license_.starts_at)
+    starts = _first_second(license_.valid_from)
     if starts > at:
         claims[cose.NBF] = starts
     return sdcwt.issue(

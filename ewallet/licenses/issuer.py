@@ -292,50 +292,18 @@ class Issuer:
         type_ = self.catalog[type] if isinstance(type, str) else type
         results: list[Issued | EwalletError | None] = [None] * len(orders)
         drafts: dict[int, _Draft] = {}
+        today = day_of(now)
         for place, order in enumerate(orders):
             try:
-                drafts[place] = self._draft(order, type_, now)
+                drafts[place] = _draft(order, type_, today)
             except EwalletError as error:
                 results[place] = error
         self._known(drafts, results, type_, job)
         todo = {place: draft for place, draft in drafts.items() if results[place] is None}
         if todo:
-            made = self._make(list(todo.values()), type_, now)
-            for place, result in zip(todo, self._commit_all(list(todo.values()), made, job), strict=True):
+            for place, result in zip(todo, self._make(list(todo.values()), type_, job, now), strict=True):
                 results[place] = result
         return [result for result in results if result is not None]
-
-    def _draft(self, order: Order, type_: LicenseType, now: datetime) -> _Draft:
-        kind = EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
-        _two_officers(type_, kind, order.case, "new")
-        values = type_.check(order.record)
-        start, until, issued_on = type_.term(values)
-        if until is not None and until < day_of(now):
-            raise RecordError("the license has ended already", field=type_.validity.until)
-        if issued_on > day_of(now):
-            raise RecordError("issued in the future", field=type_.validity.issued)
-        holders = order.holders or type_.holders_of(values)
-        _check_images(type_, values, order.images)
-        face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
-        face_text, rest_text = _json(dict(face)), _rest(type_, values)
-        return _Draft(
-            order=order,
-            values=values,
-            face=face,
-            holders=holders,
-            holder=_holder_key(holders, values[type_.number]),
-            number=values[type_.number],
-            start=start,
-            until=until,
-            issued_on=issued_on,
-            content=sha256(
-                "\n".join(
-                    (kind.value, type_.code, face_text, rest_text, repr(order.printed), order.replaces)
-                ).encode()
-            ).digest(),
-            face_text=face_text,
-            rest_text=rest_text,
-        )
 
     def _known(
         self,
@@ -446,8 +414,24 @@ class Issuer:
         )
         return Issued(license=license_, document=license_.document or "", printed=copies, again=True)
 
-    def _make(self, drafts: Sequence[_Draft], type_: LicenseType, now: datetime) -> list[tuple[Issued, Rows]]:
-        """Signs a batch of new licenses."""
+    def _make(
+        self, drafts: Sequence[_Draft], type_: LicenseType, job: str, now: datetime
+    ) -> list[Issued | EwalletError]:
+        """Signs and commits a batch; if another process came first with one of them, each one alone."""
+        made, rows = self._sign(drafts, type_, job, now)
+        try:
+            with self.register.writing() as connection:
+                rows.write(connection)
+        except Conflict as conflict:
+            if len(drafts) == 1:
+                return [self._lost_race(drafts[0], conflict)]
+            return [self._make([draft], type_, job, now)[0] for draft in drafts]
+        return list(made)
+
+    def _sign(
+        self, drafts: Sequence[_Draft], type_: LicenseType, job: str, now: datetime
+    ) -> tuple[list[Issued], Rows]:
+        """Signs a batch of new licenses; the rows are what is to be committed."""
         sheets = [draft.order.printed.sheets() if draft.order.printed else () for draft in drafts]
         copies = sum(map(len, sheets))
         reserved = self.register.reserve(
@@ -461,14 +445,15 @@ class Issuer:
         slots = iter(reserved.slots)
         next_id = reserved.first_id
         taken = self._taken_serials(drafts, type_)
+        at = seconds(now)
         made = []
+        rows = Rows()
         for draft, ordered in zip(drafts, sheets, strict=True):
             license_id, next_id = next_id, next_id + 1
             kind = EventKind.TRANSFER_IN if draft.order.replaces else EventKind.ISSUE
             serial = (
                 draft.number if type_.serial == "number" and draft.number not in taken else random_serial()
             )
-            rows = Rows()
             rows.license_.append(
                 {
                     "id": license_id,
@@ -504,7 +489,7 @@ class Issuer:
                     version=1,
                     kind=kind,
                     state=State.VALID,
-                    at=seconds(now),
+                    at=at,
                     reason=draft.order.reason,
                     case=draft.order.case,
                     authority=self.authority.uri,
@@ -512,8 +497,10 @@ class Issuer:
                     detail={"replaces": draft.order.replaces} if draft.order.replaces else None,
                 )
             )
-            made.append((issued, rows))
-        return made
+            if draft.order.row:
+                rows.job.append({"job": job, "row": draft.order.row, "license_id": license_id})
+            made.append(issued)
+        return made, rows
 
     def _taken_serials(self, drafts: Sequence[_Draft], type_: LicenseType) -> set[str]:
         """Numbers that already are the serial of a license that ended: its identifiers stay its own."""
@@ -589,8 +576,6 @@ class Issuer:
             for place, sheet in enumerate(sheets)
         )
         rows.permit += [{"license_id": license_id, **permit} for permit in draft.order.permits]
-        if draft.order.row:
-            rows.job.append({"row": draft.order.row, "license_id": license_id})
         return Issued(license=license_, document=document, printed=copies)
 
     def _version_row(self, license_: License, draft: _Draft, license_id: int, shard: int) -> dict[str, Any]:
@@ -665,27 +650,6 @@ class Issuer:
             }
         )
         return copy
-
-    def _commit_all(
-        self, drafts: Sequence[_Draft], made: Sequence[tuple[Issued, Rows]], job: str
-    ) -> list[Issued | EwalletError]:
-        """Commits a batch; if another process came first with one of them, each one alone."""
-        for _, rows in made:
-            for row in rows.job:
-                row["job"] = job
-        whole = Rows()
-        for _, rows in made:
-            for name in ("license_", "version", "slot", "copy", "event", "job", "permit"):
-                getattr(whole, name).extend(getattr(rows, name))
-        try:
-            with self.register.writing() as connection:
-                whole.write(connection)
-        except Conflict as conflict:
-            if len(made) == 1:
-                return [self._lost_race(drafts[0], conflict)]
-        else:
-            return [issued for issued, _ in made]
-        return [self._commit_all([draft], [item], job)[0] for draft, item in zip(drafts, made, strict=True)]
 
     def _lost_race(self, draft: _Draft, conflict: Conflict) -> Issued | EwalletError:
         """Another process recorded the same case between our look and our write: then its license is ours."""
@@ -1515,6 +1479,40 @@ class Issuer:
 
 
 # --- Small parts --------------------------------------------------------------------------------------------
+
+
+def _draft(order: Order, type_: LicenseType, today: date) -> _Draft:
+    """Checks an order: the record, its term, its officers."""
+    kind = EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
+    _two_officers(type_, kind, order.case, "new")
+    values = type_.check(order.record)
+    start, until, issued_on = type_.term(values)
+    if until is not None and until < today:
+        raise RecordError("the license has ended already", field=type_.validity.until)
+    if issued_on > today:
+        raise RecordError("issued in the future", field=type_.validity.issued)
+    holders = order.holders or type_.holders_of(values)
+    _check_images(type_, values, order.images)
+    face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
+    face_text, rest_text = _json(dict(face)), _rest(type_, values)
+    return _Draft(
+        order=order,
+        values=values,
+        face=face,
+        holders=holders,
+        holder=_holder_key(holders, values[type_.number]),
+        number=values[type_.number],
+        start=start,
+        until=until,
+        issued_on=issued_on,
+        content=sha256(
+            "\n".join(
+                (kind.value, type_.code, face_text, rest_text, repr(order.printed), order.replaces)
+            ).encode()
+        ).digest(),
+        face_text=face_text,
+        rest_text=rest_text,
+    )
 
 
 def random_serial() -> str:

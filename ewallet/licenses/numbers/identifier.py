@@ -90,16 +90,19 @@ def make(type_code: str, issuer: str, serial: str, version: int) -> str:
     Raises:
         RecordError: a part is not in its form, or the version is not 1 to 999.
     """
-    if _TYPE.fullmatch(type_code) is None or _ISSUER.fullmatch(issuer) is None:
-        raise RecordError("type code or issuer is not in the form of an identifier")
+    prefix = _prefix(type_code, issuer)
     if _SERIAL.fullmatch(serial) is None:
         raise RecordError("a serial has 1 to 63 digits and upper-case letters")
     if not 1 <= version <= 999:
         raise RecordError("a version is 1 to 999")
-    return (
-        f"{ROOT}.{type_code}.{issuer}.{serial}.{version:03}."
-        f"{_check(type_code, issuer, f'{serial}{version:03}')}"
-    )
+    return f"{prefix}{serial}.{version:03}.{_check(type_code, issuer, f'{serial}{version:03}')}"
+
+
+@lru_cache(maxsize=256)
+def _prefix(type_code: str, issuer: str) -> str:
+    if _TYPE.fullmatch(type_code) is None or _ISSUER.fullmatch(issuer) is None:
+        raise RecordError("type code or issuer is not in the form of an identifier")
+    return f"{ROOT}.{type_code}.{issuer}."
 
 
 def validate(number: str) -> str:
