@@ -29,6 +29,13 @@ def _signer(file: Path | None) -> Signer | None:
     return SigningKey.load(file, password)
 
 
+def _peer(text: str) -> tuple[str, str]:
+    uri, separator, url = text.partition("=")
+    if not separator or not url.startswith(("https://", "http://")):
+        raise click.UsageError("--peer takes URI=URL, such as https://js.ewallet.example/=https://10.0.0.2/")
+    return uri, url
+
+
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True)
 @click.option("--port", default=8080, show_default=True, type=click.IntRange(0, 65535))
@@ -47,6 +54,11 @@ def _signer(file: Path | None) -> Signer | None:
 @click.option("--name", default="", help="Name of this terminal, for its status bar.")
 @click.option("--verify-key", type=click.Path(path_type=Path), help="Key to ask questions with.")
 @click.option("--verify-as", default="", help="URI under which the lists name that key.")
+@click.option("--issue", "agency", type=click.Path(path_type=Path), help="Issue too: an authority.toml.")
+@click.option("--partners", type=click.Path(path_type=Path), help="File of API keys (`ewallet partner`).")
+@click.option("--open-counter", is_flag=True, help="The counter's calls need no key although others do.")
+@click.option("--peer", "peers", multiple=True, metavar="URI=URL", help="Where another authority listens.")
+@click.option("--bases", type=click.Path(path_type=Path), help="Legal bases for retrieval, TOML.")
 @click.option("--quiet", is_flag=True, help="Log only calls that went wrong.")
 @click.option("--shared-port", is_flag=True, help="Let several processes listen on the port.")
 def serve(
@@ -61,6 +73,11 @@ def serve(
     name: str,
     verify_key: Path | None,
     verify_as: str,
+    agency: Path | None,
+    partners: Path | None,
+    open_counter: bool,  # noqa: FBT001 (a flag of the command line)
+    peers: tuple[str, ...],
+    bases: Path | None,
     quiet: bool,  # noqa: FBT001 (a flag of the command line)
     shared_port: bool,  # noqa: FBT001 (same)
 ) -> int:
@@ -84,7 +101,64 @@ def serve(
         name=name,
         signer=_signer(verify_key),
         issuer=verify_as,
+        agency=agency,
+        partners=partners,
+        open_counter=open_counter,
+        peers=dict(_peer(each) for each in peers),
+        bases=bases,
         log=not quiet,
     )
+    if partners is None and host not in ("127.0.0.1", "::1", "localhost"):
+        raise click.UsageError("beyond this machine, name the API keys with --partners FILE")
     run(settings, host=host, port=port, shared_port=shared_port)
+    return 0
+
+
+@click.group()
+def partner() -> None:
+    """Give out and withdraw API keys of the service."""
+
+
+_FILE = click.option("--file", type=click.Path(path_type=Path), required=True, help="File of API keys.")
+
+
+@partner.command()
+@click.argument("name")
+@_FILE
+@click.option(
+    "--role",
+    "roles",
+    multiple=True,
+    required=True,
+    type=click.Choice(["issuer", "verifier", "auditor", "administrator"]),
+)
+@click.option("--entity", default="", help="URI under which the trust lists name it.")
+@click.option("--rate", default=600, show_default=True, help="Calls in a minute.")
+def add(name: str, file: Path, roles: tuple[str, ...], entity: str, rate: int) -> int:
+    """Add a partner and print its key, once."""
+    from ewallet.service.doors import Role, add_partner  # noqa: PLC0415 (an extra)
+
+    print(add_partner(file, name=name, roles=[Role(each) for each in roles], entity=entity, rate=rate))
+    return 0
+
+
+@partner.command()
+@click.argument("name")
+@_FILE
+def remove(name: str, file: Path) -> int:
+    """Remove a partner: its key opens nothing within half a minute."""
+    from ewallet.service.doors import remove_partner  # noqa: PLC0415 (an extra)
+
+    remove_partner(file, name)
+    return 0
+
+
+@partner.command("list")
+@_FILE
+def list_(file: Path) -> int:
+    """List partners, their roles and their entities."""
+    from ewallet.service.doors import load_partners  # noqa: PLC0415 (an extra)
+
+    for each in sorted(load_partners(file).values(), key=lambda one: one.name):
+        print(each.name, ",".join(sorted(each.roles)), each.entity or "-", each.rate, sep="\t")
     return 0

@@ -16,18 +16,28 @@ from starlette.staticfiles import StaticFiles
 
 from ewallet import __version__
 from ewallet.errors import EwalletError
+from ewallet.licenses.deployment import Deployment
+from ewallet.licenses.render import Faces
+from ewallet.licenses.sharing import Supplier, UseLog, load_bases
 from ewallet.service import examples
-from ewallet.service.http import LOG, Face, Problem, answer
+from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, Doors
+from ewallet.service.http import LOG, Face, Problem
+from ewallet.service.issuing import Agency
 from ewallet.service.metrics import Metrics
-from ewallet.service.publishing import Folder
+from ewallet.service.publishing import Folder, published_catalog
+from ewallet.service.retrieving import Exchange
 from ewallet.service.verifying import Counter
+from ewallet.service.watching import Watch
 from ewallet.verify.guards import open_guard
 from ewallet.verify.terminal import Place, Terminal
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Awaitable, Callable
 
+    from ewallet.licenses.issuer import Issuer
+    from ewallet.service.doors import Role
     from ewallet.service.settings import Settings
+    from ewallet.verify.replay import ReplayGuard
 
     Handler = Callable[[Request], Awaitable[Response]]
 
@@ -49,9 +59,12 @@ def create_app(settings: Settings) -> FastAPI:
 
     Raises:
         ConfigError: settings that do not fit together.
+        RegisterError: the register cannot be opened.
         Refused: `replay.unavailable`: the guard does not answer.
     """
     now = settings.now()
+    doors = Doors(settings.partners, open_counter=settings.open_counter)
+    issuer = Deployment.load(settings.agency).open() if settings.agency else None
     guard = open_guard(settings.guard, state=settings.state, name="ewallet", now=now)
     terminal = Terminal(
         Place(
@@ -69,11 +82,13 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_keep_fresh(terminal, settings))
+        task = asyncio.create_task(_keep_fresh(terminal, doors, settings))
         try:
             yield
         finally:
             task.cancel()
+            if issuer is not None:
+                issuer.register.close()
 
     app = FastAPI(
         title="ewallet",
@@ -83,84 +98,142 @@ def create_app(settings: Settings) -> FastAPI:
         docs_url=None,  # its page would load scripts of a third party
         redoc_url=None,
     )
-    _add_counter(app, Counter(terminal=terminal, settings=settings, metrics=metrics))
-    _add_publishing(app, settings)
-    _add_operating(app, terminal, settings, metrics)
+    calls = _Calls(app, doors)
+    _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics))
+    _add_publishing(calls, settings)
+    if issuer is not None:
+        _add_agency(calls, Agency(issuer=issuer, settings=settings))
+    _add_exchange(calls, _exchange(terminal, settings, guard, issuer))
+    _add_operating(calls, Watch(terminal=terminal, settings=settings, metrics=metrics, issuer=issuer))
     _add_problems(app)
+    _add_scheme(app)
     app.mount("/", _Pages(directory=STATIC, html=True, check_dir=False))
     app.add_middleware(Face, metrics=metrics, log=settings.log)
     return app
 
 
-async def _keep_fresh(terminal: Terminal, settings: Settings) -> None:
+def _exchange(terminal: Terminal, settings: Settings, guard: ReplayGuard, issuer: Issuer | None) -> Exchange:
+    if issuer is None:
+        return Exchange(terminal=terminal, settings=settings, guard=guard)
+    uses = UseLog(issuer.register)
+    bases = load_bases(settings.bases) if settings.bases else {}
+    supplier = Supplier(issuer=issuer, faces=Faces.builtin(), uses=uses, bases=bases)
+    return Exchange(terminal=terminal, settings=settings, guard=guard, supplier=supplier, uses=uses)
+
+
+async def _keep_fresh(terminal: Terminal, doors: Doors, settings: Settings) -> None:
     while True:
         await asyncio.sleep(settings.refresh)
         try:
             fresh = await run_in_threadpool(terminal.refresh, settings.now())
+            doors.refresh()
         except EwalletError as error:
-            LOG.error("the policy does not fit the lists: %s", error)
+            LOG.error("what stands on the disk does not fit together: %s", error)
             continue
         if not fresh:
             LOG.warning("the newest lists were not taken: %s", terminal.problem)
 
 
-def _route(app: FastAPI, method: str, path: str, handler: Handler, *, tag: str, **documented: Any) -> None:
-    """Adds a call. Handlers read their own bodies: the strict reader of the package is the only door."""
+class _Calls:
+    """Adds calls to the application, each behind its door.
 
-    async def handle(request: Request) -> Response:
-        return await handler(request)
+    Handlers read their own bodies: the strict reader of the package is the only door for foreign bytes.
+    """
 
-    handle.__doc__ = handler.__doc__
-    app.add_api_route(
-        path,
-        handle,
-        methods=[method],
-        tags=[tag],
-        operation_id=f"{method.lower()}{path.replace('/', '_').replace('{', '').replace('}', '')}",
-        summary=documented.pop("summary"),
-        response_model=None,
-        response_class=Response,
-        status_code=documented.pop("status", 200),
-        responses=documented.pop("responses", {}),
-        openapi_extra=documented,
-    )
+    def __init__(self, app: FastAPI, doors: Doors) -> None:
+        self._app = app
+        self._doors = doors
+
+    def add(
+        self,
+        method: str,
+        path: str,
+        handler: Handler,
+        *,
+        roles: frozenset[Role] | None,
+        tag: str,
+        **documented: Any,
+    ) -> None:
+        """Adds a call; `roles` None: open to everybody."""
+        doors = self._doors
+
+        async def handle(request: Request) -> Response:
+            if roles is not None:
+                doors.admit(request, roles)
+            return await handler(request)
+
+        handle.__doc__ = None
+        if roles is not None:
+            documented.setdefault("security", [{"key": []}, {}] if roles is COUNTER else [{"key": []}])
+        name = path.replace("/", "_").replace("{", "").replace("}", "").replace(":path", "")
+        self._app.add_api_route(
+            path,
+            handle,
+            methods=[method],
+            tags=[tag],
+            operation_id=f"{method.lower()}{name}",
+            summary=documented.pop("summary"),
+            response_model=None,
+            response_class=Response,
+            status_code=documented.pop("status", 200),
+            responses=documented.pop("responses", {}),
+            openapi_extra=documented,
+        )
 
 
-def _add_counter(app: FastAPI, counter: Counter) -> None:
-    _route(app, "POST", "/v1/verify", counter.verify, tag="counter", **examples.VERIFY)
-    _route(app, "POST", "/v1/challenge", counter.challenge, tag="counter", **examples.CHALLENGE)
-    _route(app, "GET", "/v1/state", counter.state, tag="counter", **examples.STATE)
+def _add_counter(calls: _Calls, counter: Counter) -> None:
+    calls.add("POST", "/v1/verify", counter.verify, roles=COUNTER, tag="counter", **examples.VERIFY)
+    calls.add("POST", "/v1/challenge", counter.challenge, roles=COUNTER, tag="counter", **examples.CHALLENGE)
+    calls.add("GET", "/v1/state", counter.state, roles=COUNTER, tag="counter", **examples.STATE)
 
 
-def _add_publishing(app: FastAPI, settings: Settings) -> None:
+def _add_publishing(calls: _Calls, settings: Settings) -> None:
     repository = Folder(settings.bundle / "repository")
-    status = Folder(settings.bundle / "status")
 
     async def lists(request: Request) -> Response:
         return await run_in_threadpool(repository.respond, request, request.path_params["path"])
 
+    async def types(request: Request) -> Response:
+        return await run_in_threadpool(published_catalog, request)
+
+    calls.add("GET", "/repository/{path:path}", lists, roles=None, tag="lists", **examples.REPOSITORY)
+    calls.add("GET", "/v1/catalog", types, roles=None, tag="lists", **examples.CATALOG)
+    if settings.status.startswith(("http://", "https://")):
+        return  # a mirror publishes them itself
+    status = Folder(Path(settings.status) if settings.status else settings.bundle / "status")
+
     async def states(request: Request) -> Response:
         return await run_in_threadpool(status.respond, request, request.path_params["path"])
 
-    _route(app, "GET", "/repository/{path:path}", lists, tag="lists", **examples.REPOSITORY)
-    if not settings.status.startswith(("http://", "https://")):
-        if settings.status:
-            status = Folder(Path(settings.status))
-        _route(app, "GET", "/status/{path:path}", states, tag="lists", **examples.STATUS)
+    calls.add("GET", "/status/{path:path}", states, roles=None, tag="lists", **examples.STATUS)
 
 
-def _add_operating(app: FastAPI, terminal: Terminal, settings: Settings, metrics: Metrics) -> None:
-    async def healthz(request: Request) -> Response:
-        del request
-        state = await run_in_threadpool(terminal.describe, settings.now())
-        return answer({"status": "degraded" if state["degraded"] else "ok", **state})
+def _add_agency(calls: _Calls, agency: Agency) -> None:
+    for method, path, handler, roles, documented in (
+        ("POST", "/v1/licenses", agency.issue, ISSUE, examples.ISSUE),
+        ("POST", "/v1/licenses/show", agency.show, READ, examples.SHOW),
+        ("POST", "/v1/licenses/{act}", agency.change, ISSUE, examples.CHANGE),
+        ("POST", "/v1/bindings/nonce", agency.nonce, ISSUE, examples.NONCE),
+        ("POST", "/v1/bindings", agency.bind, ISSUE, examples.BIND),
+        ("GET", "/v1/events", agency.feed, READ, examples.EVENTS),
+        ("POST", "/v1/jobs", agency.start_job, ISSUE, examples.JOB_START),
+        ("GET", "/v1/jobs/{job}", agency.job, ISSUE, examples.JOB),
+        ("GET", "/v1/jobs/{job}/{file}", agency.job_file, ISSUE, examples.JOB_FILE),
+        ("POST", "/v1/number", agency.number, COUNTER, examples.NUMBER),
+    ):
+        calls.add(method, path, handler, roles=roles, tag="agency", **documented)
 
-    async def counts(request: Request) -> Response:
-        del request
-        return Response(metrics.text(), media_type="text/plain; version=0.0.4")
 
-    _route(app, "GET", "/healthz", healthz, tag="operating", **examples.HEALTH)
-    _route(app, "GET", "/metrics", counts, tag="operating", **examples.METRICS)
+def _add_exchange(calls: _Calls, exchange: Exchange) -> None:
+    calls.add("POST", "/v1/retrieve", exchange.retrieve, roles=SHARE, tag="sharing", **examples.RETRIEVE)
+    # An ask and a proof are signed: the lists and the register say whose they are, and no key is needed.
+    calls.add("POST", "/v1/supply", exchange.supply, roles=None, tag="sharing", **examples.SUPPLY)
+    calls.add("POST", "/v1/uses", exchange.holder_uses, roles=None, tag="sharing", **examples.USES)
+
+
+def _add_operating(calls: _Calls, watch: Watch) -> None:
+    calls.add("GET", "/healthz", watch.health, roles=None, tag="operating", **examples.HEALTH)
+    calls.add("GET", "/metrics", watch.counts, roles=COUNTER, tag="operating", **examples.METRICS)
 
 
 def _add_problems(app: FastAPI) -> None:
@@ -174,13 +247,17 @@ def _add_problems(app: FastAPI) -> None:
         assert isinstance(error, HTTPException)
         return Problem(error.status_code, error.detail, headers=error.headers).response()
 
-    async def bug(request: Request, error: Exception) -> Response:
-        # The message of an unexpected error may quote what somebody sent: only its type is logged.
-        LOG.error(
-            "unexpected %s in %s", type(error).__name__, getattr(request.scope.get("route"), "path", "")
-        )
-        return Problem(500, "an error of the service").response()
-
     app.add_exception_handler(Problem, problem)
     app.add_exception_handler(HTTPException, foreign)
-    app.add_exception_handler(Exception, bug)
+
+
+def _add_scheme(app: FastAPI) -> None:
+    """Names the API key in `/openapi.json`."""
+    plain = app.openapi
+
+    def described() -> dict[str, Any]:
+        schema = plain()
+        schema.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        return schema
+
+    app.openapi = described  # type: ignore[method-assign]  # the way that FastAPI documents

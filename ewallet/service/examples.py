@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any, Final
 
-_PROBLEM: Final = {
+_PROBLEM: Final[dict[str, Any]] = {
     "description": "A problem in the form of RFC 9457.",
     "content": {
         "application/problem+json": {
@@ -156,7 +156,7 @@ _STATE: Final = {
 STATE: Final[dict[str, Any]] = {"summary": "What the status bar shows", "responses": _answers(_STATE)}
 HEALTH: Final[dict[str, Any]] = {
     "summary": "Age of the lists, and what is degraded",
-    "responses": _answers({"status": "ok", **_STATE}),
+    "responses": _answers({"health": "ok", **_STATE}),
 }
 METRICS: Final[dict[str, Any]] = {
     "summary": "Counts for Prometheus",
@@ -183,4 +183,393 @@ STATUS: Final[dict[str, Any]] = {
     "summary": "The signed status lists, by host and path of their URI",
     "parameters": _path("sh.ewallet.example/status/market/1.cwt"),
     "responses": _STATIC,
+}
+
+CATALOG: Final[dict[str, Any]] = {
+    "summary": "The license types: codes, names, fields",
+    "responses": {
+        **_answers(
+            {
+                "types": [
+                    {
+                        "key": "business-license",
+                        "code": "11100000MB0143028R001",
+                        "version": 1,
+                        "names": {"zh": "营业执照", "en": "Business license"},
+                        "fields": [{"key": "name", "zh": "名称", "en": "Name", "type": "text"}],
+                    }
+                ]
+            }
+        ),
+        304: {"description": "Not changed."},
+    },
+}
+
+# --- agencies -----------------------------------------------------------------------------------------------
+
+_CASE: Final = {
+    "type": "object",
+    "required": ["operator"],
+    "additionalProperties": False,
+    "properties": {
+        "number": {**_TEXT, "description": "The same number with the same content gives the same again."},
+        "matter": _TEXT,
+        "operator": _TEXT,
+        "second_operator": {**_TEXT, "description": "Who confirms, where the type wants four eyes."},
+    },
+}
+_CASE_EXAMPLE: Final = {"number": "2026-0042", "matter": "310100-0001", "operator": "clerk-7"}
+_RECORD: Final = {"type": "object", "additionalProperties": _TEXT}
+_SHEETS: Final = {
+    "type": "object",
+    "properties": {
+        "originals": {"type": "integer", "minimum": 0, "maximum": 99},
+        "duplicates": {"type": "integer", "minimum": 0, "maximum": 99},
+        "stock": {"type": "array", "items": _TEXT},
+    },
+}
+_LICENSE: Final = {
+    "identifier": "1.2.156.3005.2...",
+    "type": "11100000MB0143028R001",
+    "number": "91310000MA0000000X",
+    "version": 1,
+    "replaces": None,
+    "area": "310115",
+    "valid_from": "2026-03-02",
+    "valid_until": None,
+    "issued_on": "2026-03-02",
+    "face": {"name": "示例餐饮有限公司"},
+}
+_ISSUED: Final = {**_LICENSE, "document": "eyJ...~", "again": False, "printed": []}
+_WRITES: Final = (400, 401, 403, 404, 408, 409, 413, 415, 422, 429, 503)
+_KEY: Final = [
+    {
+        "name": "Idempotency-Key",
+        "in": "header",
+        "required": False,
+        "schema": {**_TEXT, "maxLength": 200},
+        "description": "Stands for a case number where there is none.",
+    }
+]
+
+ISSUE: Final[dict[str, Any]] = {
+    "summary": "Issue a license",
+    "status": 201,
+    "parameters": _KEY,
+    "requestBody": _body(
+        {
+            "required": ["type", "record", "case"],
+            "properties": {
+                "type": _TEXT,
+                "record": _RECORD,
+                "images": {**_RECORD, "description": "JPEG of image fields, base64url."},
+                "printed": _SHEETS,
+                "case": _CASE,
+                "reason": _TEXT,
+            },
+        },
+        {
+            "type": "business-license",
+            "record": {"name": "示例餐饮有限公司"},
+            "case": _CASE_EXAMPLE,
+            "reason": "established",
+        },
+    ),
+    "responses": {**_answers(_ISSUED, *_WRITES, status=201), **_answers(_ISSUED, text="Issued before.")},
+}
+CHANGE: Final[dict[str, Any]] = {
+    "summary": "Amend, renew, correct, annotate, suspend, restore or revoke a license",
+    "parameters": [
+        {
+            "name": "act",
+            "in": "path",
+            "required": True,
+            "schema": {
+                "type": "string",
+                "enum": ["amend", "renew", "correct", "annotate", "suspend", "restore", "revoke"],
+            },
+        },
+        *_KEY,
+    ],
+    "requestBody": _body(
+        {
+            "required": ["identifier", "reason", "case"],
+            "properties": {
+                "identifier": _TEXT,
+                "changes": {**_RECORD, "description": "For amend, renew and correct."},
+                "images": _RECORD,
+                "printed": _SHEETS,
+                "text": {**_TEXT, "description": "For annotate."},
+                "kind": {"type": "string", "enum": ["revoked", "withdrawn", "cancelled"]},
+                "case": _CASE,
+                "reason": _TEXT,
+            },
+        },
+        {"identifier": "1.2.156.3005.2...", "reason": "missed inspection", "case": _CASE_EXAMPLE},
+    ),
+    "responses": _answers(_LICENSE, *_WRITES),
+}
+SHOW: Final[dict[str, Any]] = {
+    "summary": "A version of a license as recorded",
+    "requestBody": _body(
+        {"required": ["identifier"], "properties": {"identifier": _TEXT}}, {"identifier": "1.2.156.3005.2..."}
+    ),
+    "responses": _answers({**_LICENSE, "state": "valid", "newest_version": 1}, *_WRITES),
+}
+NONCE: Final[dict[str, Any]] = {
+    "summary": "A nonce that a device signs to be bound",
+    "status": 201,
+    "responses": _answers(
+        {"authority": "https://sh.ewallet.example/a/market", "nonce": "AAAA..."},
+        401,
+        403,
+        429,
+        503,
+        status=201,
+    ),
+}
+BIND: Final[dict[str, Any]] = {
+    "summary": "Holder credentials for a device key",
+    "status": 201,
+    "requestBody": _body(
+        {
+            "required": ["identifier", "key", "proof"],
+            "properties": {
+                "identifier": _TEXT,
+                "holder_index": {"type": "integer", "minimum": 0, "maximum": 999},
+                "key": {"type": "object"},
+                "proof": _TEXT,
+            },
+        },
+        {
+            "identifier": "1.2.156.3005.2...",
+            "holder_index": 0,
+            "key": {"kty": "EC", "crv": "P-256", "x": "...", "y": "..."},
+            "proof": "AAAA...",
+        },
+    ),
+    "responses": _answers({"sd_jwt": "eyJ...", "sd_cwt": "2oR..."}, *_WRITES, status=201),
+}
+EVENTS: Final[dict[str, Any]] = {
+    "summary": "What changed, in order and without gaps: for a city library",
+    "parameters": [
+        {
+            "name": "after",
+            "in": "query",
+            "schema": {"type": "integer", "minimum": 0, "maximum": 999999999999999999},
+        },
+        {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": 1000}},
+    ],
+    "responses": _answers(
+        {
+            "events": [
+                {
+                    "id": 1,
+                    "identifier": "1.2.156.3005.2...",
+                    "version": 1,
+                    "kind": "issue",
+                    "state": "valid",
+                    "at": 1772425205,
+                    "reason": "established",
+                    "case": _CASE_EXAMPLE,
+                    "detail": {},
+                }
+            ],
+            "last": 1,
+        },
+        401,
+        403,
+        422,
+        429,
+        503,
+    ),
+}
+_JOB: Final = {
+    "job": "9f2c...",
+    "state": "running",
+    "rows": 2000,
+    "issued": 0,
+    "again": 0,
+    "rejected": 0,
+    "problem": "",
+}
+_JOB_NAME: Final = {"name": "job", "in": "path", "required": True, "schema": _TEXT}
+JOB_START: Final[dict[str, Any]] = {
+    "summary": "Issue an agency's export in the background",
+    "status": 202,
+    "parameters": [
+        {"name": "type", "in": "query", "required": True, "schema": _TEXT, "example": "business-license"},
+        {"name": "X-Ewallet-Operator", "in": "header", "required": True, "schema": _TEXT},
+    ],
+    "requestBody": {
+        "required": True,
+        "content": {"text/csv": {"schema": _TEXT}, "application/jsonl": {"schema": _TEXT}},
+    },
+    "responses": _answers(_JOB, *_WRITES, status=202, text="Taken; the same file is the same job."),
+}
+JOB: Final[dict[str, Any]] = {
+    "summary": "How far a bulk job is",
+    "parameters": [_JOB_NAME],
+    "responses": _answers({**_JOB, "state": "done", "issued": 2000}, 401, 403, 404, 429),
+}
+JOB_FILE: Final[dict[str, Any]] = {
+    "summary": "results.csv or rejects.csv of a bulk job",
+    "parameters": [
+        _JOB_NAME,
+        {
+            "name": "file",
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "enum": ["results.csv", "rejects.csv"]},
+        },
+    ],
+    "responses": {
+        200: {"description": "The file.", "content": {"text/csv": {"schema": _TEXT}}},
+        **dict.fromkeys((401, 403, 404, 429), _PROBLEM),
+    },
+}
+NUMBER: Final[dict[str, Any]] = {
+    "summary": "Whether a license of a typed number is in force, and nothing else",
+    "requestBody": _body({"required": ["number"], "properties": {"number": _TEXT}}, {"number": "JY131..."}),
+    "responses": _answers(
+        {
+            "known": True,
+            "licenses": [
+                {
+                    "type": "310100717000200",
+                    "type_key": "business-license",
+                    "names": {"zh": "营业执照", "en": "Business license"},
+                    "state": "valid",
+                    "in_force": True,
+                }
+            ],
+            "at": "2026-03-02T04:20:05+00:00",
+        },
+        *_WRITES,
+    ),
+}
+
+# --- sharing ------------------------------------------------------------------------------------------------
+
+_SHARED: Final = {
+    "code": 0,
+    "zh": "成功",
+    "en": "OK",
+    "detail": "",
+    "pdf": "JVBERi0...",
+    "statement": "0oRY...",
+    "from": "https://js.ewallet.example/a/market",
+    "local": {
+        "rule": "32-31-business-license",
+        "reason": None,
+        "relation": "exact",
+        "fields": {},
+        "unmapped": [],
+    },
+}
+_REFUSED: Final = {
+    "code": 100,
+    "zh": "无权限调用",
+    "en": "No permission",
+    "detail": "consent: of another holder",
+}
+
+
+def _coded(*problems: int) -> dict[int, Any]:
+    """Answers with a code of the field: the status line follows the code."""
+    refusal = {
+        "description": "Answered with another code, or a problem.",
+        "content": {
+            "application/json": {"schema": {"type": "object"}, "example": _REFUSED},
+            **_PROBLEM["content"],
+        },
+    }
+    return {
+        **_answers(_SHARED, *problems),
+        **dict.fromkeys((401, 403, 404, 409, 410, 422), refusal),
+    }
+
+
+RETRIEVE: Final[dict[str, Any]] = {
+    "summary": "Retrieve a license wherever it was issued, as an annotated copy",
+    "requestBody": _body(
+        {
+            "required": [
+                "type",
+                "organization",
+                "operator",
+                "position",
+                "matter",
+                "matter_name",
+                "case",
+                "purpose",
+                "region",
+                "until",
+            ],
+            "properties": {
+                "type": {**_TEXT, "description": "Type code, or short name."},
+                "holder": {**_TEXT, "description": "Number of the holder; or give `number`."},
+                "number": {**_TEXT, "description": "License number; or give `holder`."},
+                "organization": _TEXT,
+                "operator": _TEXT,
+                "position": {**_TEXT, "description": "URI of the window or device."},
+                "matter": _TEXT,
+                "matter_name": _TEXT,
+                "case": _TEXT,
+                "purpose": _TEXT,
+                "region": {**_TEXT, "description": "Area code or two digits of the province of issue."},
+                "until": {"type": "string", "format": "date"},
+                "consent": {**_TEXT, "description": "The holder's signed consent, base64; or give `basis`."},
+                "basis": {**_TEXT, "description": "Id of a legal basis; or give `consent`."},
+            },
+        },
+        {
+            "type": "business-license",
+            "holder": "91320000MA0000000X",
+            "organization": "示例市政务服务中心",
+            "operator": "clerk-7",
+            "position": "https://sh.ewallet.example/v/1",
+            "matter": "310100-0001",
+            "matter_name": "食品经营许可",
+            "case": "2026-0042",
+            "purpose": "办理食品经营许可",
+            "region": "32",
+            "until": "2026-03-31",
+            "consent": "0oRY...",
+        },
+    ),
+    "responses": _coded(400, 408, 413, 415, 429, 503),
+}
+SUPPLY: Final[dict[str, Any]] = {
+    "summary": "Answer an ask that a listed verifier signed",
+    "requestBody": _body({"required": ["ask"], "properties": {"ask": _TEXT}}, {"ask": "0oRY..."}),
+    "responses": _coded(400, 408, 413, 415, 429, 503),
+}
+USES: Final[dict[str, Any]] = {
+    "summary": "Who used a license, for its holder",
+    "requestBody": _body({"required": ["proof"], "properties": {"proof": _TEXT}}, {"proof": "0oRY..."}),
+    "responses": _answers(
+        {
+            "identifier": "1.2.156.3005.2...",
+            "uses": [
+                {
+                    "at": 1772425205,
+                    "identifier": "1.2.156.3005.2...",
+                    "side": "supplied",
+                    "code": 0,
+                    "recipient": "https://sh.ewallet.example/a/counter",
+                    "organization": "示例市政务服务中心",
+                    "operator": "clerk-7",
+                    "position": "https://sh.ewallet.example/v/1",
+                    "matter": "310100-0001 食品经营许可",
+                    "case": "2026-0042",
+                    "purpose": "办理食品经营许可",
+                    "ground": "consent",
+                    "until": "2026-03-31",
+                    "trust_version": 3,
+                }
+            ],
+        },
+        *_WRITES,
+    ),
 }

@@ -6,6 +6,7 @@ import asyncio
 import json
 import logging
 import time
+from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.datastructures import MutableHeaders
@@ -158,6 +159,18 @@ def member(data: Mapping[str, Any], key: str, kind: type, *, default: Any = ...)
     return value
 
 
+_NOT_ANSWERED: Final = 0
+
+
+def _note_bug(error: Exception) -> None:
+    """Logs where an unexpected error happened; its message may quote what somebody sent, so not that."""
+    places = [
+        f"{step.filename.rpartition('/ewallet/')[2]}:{step.lineno}"
+        for step in extract_tb(error.__traceback__)
+    ]
+    LOG.error(json.dumps({"bug": type(error).__name__, "at": places[-6:]}))
+
+
 class Face:
     """The outermost layer: security headers, one line of log and one count for each call.
 
@@ -179,7 +192,7 @@ class Face:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        began, status = time.perf_counter(), 500
+        began, status = time.perf_counter(), _NOT_ANSWERED
 
         async def sending(message: Message) -> None:
             nonlocal status
@@ -192,13 +205,17 @@ class Face:
 
         try:
             await self._app(scope, receive, sending)
+        except Exception as error:  # noqa: BLE001 (the last place: what gets past it would be logged whole)
+            _note_bug(error)
+            if status == _NOT_ANSWERED:
+                await Problem(500, "an error of the service").response()(scope, receive, sending)
         finally:
             self._note(scope, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, took: float) -> None:
         route = getattr(scope.get("route"), "path", "") or "(other)"
         self._metrics.count(scope["method"], route, status, took)
-        if self._log or status >= 400:
+        if self._log or not 200 <= status < 400:
             line = {
                 "at": round(time.time(), 3),
                 "method": scope["method"],

@@ -6,13 +6,16 @@ again after a minute, or always. Nothing here needs to be secret or believed: ev
 
 from __future__ import annotations
 
+import json
 import re
+from functools import cache
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from starlette.responses import Response
 
+from ewallet.licenses.catalog import Catalog
 from ewallet.service.http import Problem
 
 if TYPE_CHECKING:
@@ -64,20 +67,54 @@ class Folder:
             raise Problem(404, "there is no such file") from error
         known = self._tags.get(path)
         if known is None or known[:2] != (about.st_mtime_ns, about.st_size):
-            known = (about.st_mtime_ns, about.st_size, f'"{sha256(content).hexdigest()[:32]}"')
+            known = (about.st_mtime_ns, about.st_size, _tag(content))
             self._tags[path] = known
-        headers = {
-            "ETag": known[2],
-            "Cache-Control": self._rule(steps[-1]),
-            "Access-Control-Allow-Origin": "*",
-            "Cross-Origin-Resource-Policy": "cross-origin",
-        }
-        if known[2] in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
-            return Response(status_code=304, headers=headers)
         kind = _TYPES.get(Path(path).suffix, "application/octet-stream")
-        return Response(content, media_type=kind, headers=headers)
+        return _fresh(request, content, known[2], kind, self._rule(steps[-1]))
 
     def _rule(self, name: str) -> str:
         if name == "timestamp.json":
             return _ALWAYS
         return _FOR_EVER if _VERSIONED.fullmatch(name) else self._cache
+
+
+@cache
+def _catalog() -> tuple[bytes, str]:
+    types = [
+        {
+            "key": type_.key,
+            "code": type_.code,
+            "version": type_.version,
+            "names": {"zh": type_.zh, "en": type_.en},
+            "fields": [
+                {"key": spec.key, "zh": spec.zh, "en": spec.en, "type": spec.type.value}
+                for spec in type_.fields
+            ],
+        }
+        for type_ in Catalog.builtin()
+    ]
+    content = json.dumps({"types": types}, ensure_ascii=False).encode()
+    return content, _tag(content)
+
+
+def published_catalog(request: Request) -> Response:
+    """The types of the built-in catalog: codes, names, fields."""
+    content, tag = _catalog()
+    return _fresh(request, content, tag, "application/json", _MINUTE)
+
+
+def _tag(content: bytes) -> str:
+    return f'"{sha256(content).hexdigest()[:32]}"'
+
+
+def _fresh(request: Request, content: bytes, tag: str, kind: str, cache_rule: str) -> Response:
+    """The content, or 304 for who has it already."""
+    headers = {
+        "ETag": tag,
+        "Cache-Control": cache_rule,
+        "Access-Control-Allow-Origin": "*",
+        "Cross-Origin-Resource-Policy": "cross-origin",
+    }
+    if tag in re.split(r"\s*,\s*", request.headers.get("if-none-match", "")):
+        return Response(status_code=304, headers=headers)
+    return Response(content, media_type=kind, headers=headers)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import signal
 import socket
 import sys
 from typing import TYPE_CHECKING, Final
@@ -51,6 +52,14 @@ def run(settings: Settings, *, host: str, port: int, shared_port: bool = False) 
             timeout_graceful_shutdown=GRACE,
         )
     )
+
+    def end(*_: object) -> None:
+        server.should_exit = True
+
+    # uvicorn puts handlers of its own in front and, when it has ended, gives the signal back to these: with
+    # the default ones a graceful end would look like a death by signal.
+    for one in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(one, end)
     server.run(sockets=[listening])
 
 
@@ -62,6 +71,7 @@ def _listen(host: str, port: int, *, shared: bool) -> socket.socket:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
     try:
         listening.bind((host, port))
+        listening.listen(2048)  # from here on callers wait instead of being refused
     except OSError as error:
         listening.close()
         raise ConfigError(error.strerror or "cannot listen there", file=f"{host}:{port}") from error

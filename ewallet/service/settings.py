@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from pathlib import Path
 
     from ewallet.keys import Signer
@@ -33,6 +33,11 @@ class Settings:
         status: directory or mirror of status lists; empty: the bundle's.
         guard: `memory`, `file`, or the URL of a Redis or an SQL database.
         name: name of this terminal, for its status bar.
+        agency: file of an issuing authority (`ewallet.licenses.deployment`); None: nothing is issued here.
+        partners: file of API keys; None: nobody has one.
+        open_counter: the counter's calls need no key although others do.
+        peers: addresses of other authorities' services, by the beginning of their URIs.
+        bases: file of legal bases for retrieval without consent; None: there are none.
         signer: key of the service's own verifier, to ask questions; None: it asks none.
         issuer: URI under which the trust lists name that verifier.
         refresh: seconds between two looks at the lists.
@@ -47,6 +52,11 @@ class Settings:
     status: str = ""
     guard: str = "file"
     name: str = ""
+    agency: Path | None = None
+    partners: Path | None = None
+    open_counter: bool = False
+    peers: Mapping[str, str] = field(default_factory=dict)
+    bases: Path | None = None
     signer: Signer | None = None
     issuer: str = ""
     refresh: float = REFRESH

@@ -1,0 +1,462 @@
+"""Retrieve and share: an annotated copy for who may have it, with consent or by law; every use recorded.
+
+The walk has the order of sharing services in the field: who asks (11), what is missing (12), the type (13),
+the asker's grant (100), the license (10, 113), the consent or legal basis (100), its state (21, 22, 23). What
+is handed out is an annotated copy and a signed statement about it, never the master. The use is recorded
+before the copy leaves: a register that cannot write shares nothing.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, insert, select
+from sqlalchemy.exc import SQLAlchemyError
+
+from ewallet.errors import ConfigError, NotFound, Refused, RegisterError
+from ewallet.licenses.asking import WORDS, Ask, Code, CopyStatement, make_statement, read_consent
+from ewallet.licenses.lifecycle import Case, State
+from ewallet.licenses.printed import IN_FORCE, PrintOrder
+from ewallet.licenses.render import Annotation, Content, render
+from ewallet.moments import day_end, day_of, seconds
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+    from pathlib import Path
+
+    from ewallet.licenses.asking import Consent
+    from ewallet.licenses.catalog import LicenseType
+    from ewallet.licenses.issuer import Issuer
+    from ewallet.licenses.license import License
+    from ewallet.licenses.printed import PrintedCopy
+    from ewallet.licenses.register import Register
+    from ewallet.licenses.render import Faces
+    from ewallet.trust.entries import ListedKey
+    from ewallet.trust.trust import Trust
+
+LONGEST_USE: Final = 180
+"""Days that an annotated copy may be used."""
+
+_STATES: Final = {
+    State.SUSPENDED: Code.RESTRICTED,
+    State.LAPSED: Code.EXPIRED,
+    State.WITHDRAWN: Code.CANCELLED,
+    State.CANCELLED: Code.CANCELLED,
+    State.REVOKED: Code.CANCELLED,
+    State.TRANSFERRED: Code.CANCELLED,
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LegalBasis:
+    """A law that lets an authority retrieve a license without the holder's consent.
+
+    Attributes:
+        id: short name that an ask gives.
+        zh: citation.
+        en: citation.
+        types: short names or codes of the types that it covers; `*` for all.
+        matters: codes of the service items; `*` for all.
+    """
+
+    id: str
+    zh: str
+    en: str
+    types: frozenset[str]
+    matters: frozenset[str]
+
+    def covers(self, type_: LicenseType, matter: str) -> bool:
+        """Whether it lets a type be retrieved for a matter."""
+        named = {"*", type_.key, type_.code, type_.shanghai}
+        return bool(self.types & named) and bool(self.matters & {"*", matter})
+
+
+def load_bases(file: Path) -> dict[str, LegalBasis]:
+    """Legal bases by id, from TOML: tables `[[basis]]` with `id`, `zh`, `en`, `types` and `matters`.
+
+    Raises:
+        ConfigError: not of this form.
+    """
+    try:
+        rows = tomllib.loads(file.read_text(encoding="utf-8"))["basis"]
+        found = [
+            LegalBasis(**{**row, "types": frozenset(row["types"]), "matters": frozenset(row["matters"])})
+            for row in rows
+        ]
+    except OSError as error:
+        raise ConfigError(error.strerror or "cannot be read", file=str(file)) from error
+    except (KeyError, TypeError, ValueError) as error:
+        raise ConfigError("[[basis]] needs id, zh, en, types, matters", file=str(file)) from error
+    return {each.id: each for each in found}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Use:
+    """One use of a license, as its holder and its issuer see it.
+
+    Attributes:
+        at: seconds since 1970.
+        identifier: of the license; empty on the side that asked, where no license was found.
+        side: `supplied` here, or `received` from elsewhere.
+        code: how it was answered.
+        recipient: URI of who asked.
+        organization: its name.
+        operator: who acted there.
+        position: window or device.
+        matter: code and name of the service item.
+        case: case number there.
+        purpose: why.
+        ground: `consent`, or `law:` and the id of the basis.
+        until: last day of the copy's use.
+        trust_version: version of the lists that decided.
+    """
+
+    at: int
+    identifier: str
+    side: str
+    code: int
+    recipient: str
+    organization: str
+    operator: str
+    position: str
+    matter: str
+    case: str
+    purpose: str
+    ground: str
+    until: str
+    trust_version: int
+
+    def to_json(self) -> dict[str, Any]:
+        """The use as data."""
+        return {name: getattr(self, name) for name in _COLUMNS}
+
+
+_COLUMNS: Final = (
+    "at",
+    "identifier",
+    "side",
+    "code",
+    "recipient",
+    "organization",
+    "operator",
+    "position",
+    "matter",
+    "case",
+    "purpose",
+    "ground",
+    "until",
+    "trust_version",
+)
+_METADATA: Final = MetaData()
+_USE: Final = Table(
+    "shared_use",
+    _METADATA,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("license", String(255), nullable=False, index=True),
+    Column("identifier", String(255), nullable=False),
+    Column("side", String(16), nullable=False),
+    Column("code", BigInteger, nullable=False),
+    *(
+        Column(name, String(1024), nullable=False)
+        for name in (
+            "recipient",
+            "organization",
+            "operator",
+            "position",
+            "matter",
+            "case",
+            "purpose",
+            "ground",
+            "until",
+        )
+    ),
+    Column("trust_version", BigInteger, nullable=False),
+    Column("consent", LargeBinary(64), index=True),
+)
+
+
+class UseLog:
+    """Uses of licenses, in the database of the register that issued (or received) them.
+
+    Args:
+        register: the register.
+
+    Raises:
+        RegisterError: its table cannot be made.
+    """
+
+    def __init__(self, register: Register) -> None:
+        self._register = register
+        try:
+            with register.writing() as connection:
+                _METADATA.create_all(connection)
+        except SQLAlchemyError as error:
+            raise RegisterError("the table of uses cannot be made") from error
+
+    def record(self, use: Use, *, license_key: str = "", consent: Consent | None = None) -> None:
+        """Writes a use.
+
+        Args:
+            use: the use.
+            license_key: what is the same for all versions of the license; empty: its identifier.
+            consent: the consent that it rests on: good for one case.
+
+        Raises:
+            Refused: `code.replayed`: the consent was used for another case.
+            RegisterError: it cannot be written.
+        """
+        row = {name: getattr(use, name) for name in _COLUMNS}
+        digest = None if consent is None else consent.digest
+        with self._register.writing() as connection:
+            if digest is not None:
+                cases = connection.execute(select(_USE.c.case).where(_USE.c.consent == digest)).scalars()
+                if any(case != use.case for case in cases):
+                    raise Refused("code.replayed", "the consent was used for another case")
+            connection.execute(
+                insert(_USE).values(**row, license=license_key or use.identifier, consent=digest)
+            )
+
+    def uses(self, license_key: str) -> tuple[Use, ...]:
+        """All uses of a license, the newest first."""
+        return self._read(_USE.c.license == license_key)
+
+    def since(self, at: int) -> tuple[Use, ...]:
+        """All uses from a second on, the newest first: for evaluation."""
+        return self._read(_USE.c.at >= at)
+
+    def _read(self, condition: Any) -> tuple[Use, ...]:
+        columns = [_USE.c[name] for name in _COLUMNS]
+        with self._register.reading() as connection:
+            rows = connection.execute(select(*columns).where(condition).order_by(_USE.c.id.desc())).all()
+        return tuple(Use(**dict(zip(_COLUMNS, row, strict=True))) for row in rows)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
+class Shared:
+    """The answer to an ask.
+
+    Attributes:
+        code: how it was answered.
+        detail: what was missing or refused; never a personal value.
+        pdf: the annotated copy; empty unless the code is OK.
+        statement: the issuer's signed statement about it; empty unless the code is OK.
+    """
+
+    code: Code
+    detail: str = ""
+    pdf: bytes = b""
+    statement: bytes = b""
+
+    def to_words(self) -> dict[str, str]:
+        """The words of the code, zh and en."""
+        zh, en = WORDS[self.code]
+        return {"zh": zh, "en": en}
+
+
+class _Refusal(Exception):
+    def __init__(self, code: Code, detail: str = "") -> None:
+        super().__init__(code)
+        self.code, self.detail = code, detail
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Supplier:
+    """Hands out annotated copies of one authority's licenses.
+
+    Attributes:
+        issuer: the authority at work.
+        faces: how copies are drawn.
+        uses: where uses are recorded.
+        bases: laws that let a license be retrieved without consent, by id.
+    """
+
+    issuer: Issuer
+    faces: Faces
+    uses: UseLog
+    bases: Mapping[str, LegalBasis]
+
+    def supply(self, ask: Ask, askers: Sequence[ListedKey], trust: Trust, *, now: datetime) -> Shared:
+        """Answers an ask.
+
+        Args:
+            ask: what is asked for.
+            askers: the asker's listed keys of the service *verify*; who it is was established by the caller.
+            trust: the trust lists.
+            now: the time.
+
+        Raises:
+            RegisterError: the register does not answer: nothing was handed out.
+            PrintError: the copy cannot be drawn.
+            Refused: `trust.*`, `clock.unsure`: the lists cannot tell who may ask.
+        """
+        try:
+            type_ = self._may_ask(ask, askers, trust, now)
+            license_ = self._find(ask, type_)
+            consent = self._ground(ask, type_, license_, now)
+            self._state(license_, now)
+        except _Refusal as refusal:
+            return Shared(code=refusal.code, detail=refusal.detail)
+        pdf = self._draw(ask, license_, type_, now)
+        statement = make_statement(
+            CopyStatement(
+                issuer=license_.authority,
+                recipient=ask.recipient,
+                identifier=license_.identifier,
+                type=license_.type_code,
+                type_version=str(license_.type_version),
+                area=license_.area,
+                purpose=ask.purpose,
+                fields=license_.fields,
+                pdf=sha256(pdf).digest(),
+                issued_at=seconds(now),
+                ends_at=seconds(day_end(ask.until)),
+            ),
+            self.issuer.signer,
+        )
+        use = use_of(
+            ask,
+            side="supplied",
+            code=Code.OK,
+            identifier=license_.identifier,
+            trust_version=trust.versions["targets"],
+            now=now,
+        )
+        try:
+            self.uses.record(use, license_key=self.license_key(license_.identifier), consent=consent)
+        except Refused as refused:
+            return Shared(code=Code.NO_PERMISSION, detail=refused.detail)
+        return Shared(code=Code.OK, pdf=pdf, statement=statement)
+
+    def license_key(self, identifier: str) -> str:
+        """What is the same for all versions of a license."""
+        return f"license {self.issuer.register.entry(identifier).id}"
+
+    def _may_ask(self, ask: Ask, askers: Sequence[ListedKey], trust: Trust, now: datetime) -> LicenseType:
+        if not askers:
+            raise _Refusal(Code.NOT_AUTHENTICATED, "no list names the asker as a verifier")
+        if ask.missing():
+            raise _Refusal(Code.FIELD_MISSING, ask.missing())
+        if not (ask.consent or ask.basis):
+            raise _Refusal(Code.FIELD_MISSING, "consent or basis")
+        if not 0 <= (ask.until - day_of(now)).days <= LONGEST_USE:
+            raise _Refusal(Code.FIELD_MISSING, f"until: from today on, at most {LONGEST_USE} days")
+        type_ = self.issuer.catalog.get(ask.type)
+        if type_ is None:
+            raise _Refusal(Code.UNKNOWN_TYPE)
+        for listed in askers:
+            try:
+                trust.decide_verifier(listed, venue=ask.position, types=(type_.code,), now=now)
+            except Refused as refused:
+                if not refused.reason.startswith("verifier."):
+                    raise
+                continue
+            return type_
+        raise _Refusal(Code.NO_PERMISSION, "beyond what the asker may ask for")
+
+    def _find(self, ask: Ask, type_: LicenseType) -> License:
+        register = self.issuer.register
+        found = register.find(
+            type_code="" if ask.number else type_.code, number=ask.number, holder=ask.holder, living=False
+        )
+        mine = [each for each in found if each.authority == self.issuer.authority.uri]
+        if ask.holder:  # a part of a number is no number
+            mine = [each for each in mine if any(one.code == ask.holder for one in each.holders)]
+        right = [each for each in mine if each.type_code == type_.code]
+        if not right:
+            raise _Refusal(Code.WRONG_TYPE if mine else Code.NOT_FOUND)
+        # The one that lives is meant; where none does, the last one says why.
+        return max(right, key=lambda each: (register.entry(each.identifier).state.lives, each.issued_at))
+
+    def _ground(self, ask: Ask, type_: LicenseType, license_: License, now: datetime) -> Consent | None:
+        if not ask.consent:
+            basis = self.bases.get(ask.basis)
+            if basis is None or not basis.covers(type_, ask.matter):
+                raise _Refusal(Code.NO_PERMISSION, "no such legal basis for this type and matter")
+            return None
+        try:
+            consent = read_consent(ask.consent, now=now)
+        except Refused as refused:
+            raise _Refusal(Code.NO_PERMISSION, f"consent: {refused.detail}") from refused
+        wanted = (ask.recipient, ask.matter, ask.case, ask.purpose)
+        if (consent.recipient, consent.matter, consent.case, consent.purpose) != wanted:
+            raise _Refusal(Code.NO_PERMISSION, "consent: for another recipient, matter, case or purpose")
+        if not self.bound(consent.identifier, consent.key.thumbprint(), now):
+            raise _Refusal(Code.NO_PERMISSION, "consent: of another holder")
+        if self.license_key(consent.identifier) != self.license_key(license_.identifier):
+            raise _Refusal(Code.NO_PERMISSION, "consent: for another license")
+        return consent
+
+    def bound(self, identifier: str, thumbprint: bytes, now: datetime) -> bool:
+        """Whether a device is bound to a license now."""
+        at = seconds(now)
+        try:
+            devices = self.issuer.register.devices(identifier)
+        except NotFound:
+            return False
+        return any(
+            each.thumbprint == thumbprint and each.ended_at is None and at < each.expires_at
+            for each in devices
+        )
+
+    def _state(self, license_: License, now: datetime) -> None:
+        state = self.issuer.register.entry(license_.identifier).state
+        if state in _STATES:
+            raise _Refusal(_STATES[state])
+        if license_.ends_at is not None and license_.ends_at <= now:
+            raise _Refusal(Code.EXPIRED)
+
+    def _draw(self, ask: Ask, license_: License, type_: LicenseType, now: datetime) -> bytes:
+        annotation = Annotation(
+            purpose=f"{ask.purpose}（{ask.organization}，{ask.matter_name}）",
+            maker=self.issuer.authority.name,
+            made_at=now,
+            until=ask.until,
+        )
+        copy = self._sheet(license_, now)
+        return render(
+            Content.of(license_, type_),
+            copy,
+            faces=self.faces,
+            created=now.replace(microsecond=0),
+            annotation=annotation,
+            credential=False,
+        )
+
+    def _sheet(self, license_: License, now: datetime) -> PrintedCopy:
+        """A sheet whose seal the copy carries, as any photocopy does; one is made where none was printed."""
+        for copy in self.issuer.register.copies(license_.identifier):
+            if copy.version == license_.version and copy.state in IN_FORCE:
+                return copy
+        made = self.issuer.print_copies(
+            license_,
+            PrintOrder(originals=0, duplicates=1),
+            reason="a sheet for annotated copies",
+            case=Case(operator="service"),
+            now=now,
+        )
+        return made[0]
+
+
+def use_of(ask: Ask, *, side: str, code: Code, identifier: str, trust_version: int, now: datetime) -> Use:
+    """The use that an ask leads to, on either side; without what names the holder."""
+    return Use(
+        at=seconds(now),
+        identifier=identifier,
+        side=side,
+        code=int(code),
+        recipient=ask.recipient,
+        organization=ask.organization,
+        operator=ask.operator,
+        position=ask.position,
+        matter=f"{ask.matter} {ask.matter_name}",
+        case=ask.case,
+        purpose=ask.purpose,
+        ground="consent" if ask.consent else f"law:{ask.basis}",
+        until=ask.until.isoformat(),
+        trust_version=trust_version,
+    )

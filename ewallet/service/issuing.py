@@ -1,0 +1,468 @@
+"""Calls of an agency: issue, bind, amend, renew, correct, suspend, restore, revoke; the feed; bulk jobs.
+
+Every call names operator, matter and case number. The case number (or the header `Idempotency-Key`) makes a
+call repeatable: the same content gives the same license again, another content is a conflict.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field, replace
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any, Final
+
+from starlette.concurrency import run_in_threadpool
+
+from ewallet.errors import (
+    ConfigError,
+    Conflict,
+    EwalletError,
+    KeyMaterialError,
+    Malformed,
+    NotAllowed,
+    NotFound,
+    RecordError,
+    Refused,
+    RegisterError,
+    SignerError,
+)
+from ewallet.keys import PublicKey
+from ewallet.licenses import bulk
+from ewallet.licenses.lifecycle import Case, State
+from ewallet.licenses.printed import PrintOrder
+from ewallet.service.http import LOG, Problem, answer, media_type, member, read_body, read_object
+from ewallet.wire import b64u_decode, b64u_encode
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from starlette.requests import Request as Call
+    from starlette.responses import Response
+
+    from ewallet.licenses.issuer import Issued, Issuer
+    from ewallet.licenses.license import License
+    from ewallet.licenses.lifecycle import Event
+    from ewallet.service.settings import Settings
+
+MAX_EXPORT: Final = 256 * 1024 * 1024
+"""Bytes of an export: a hundred thousand records with room."""
+
+_JOB: Final = re.compile(r"[0-9a-f]{64}")
+_EXPORTS: Final = {"text/csv": ".csv", "application/jsonl": ".jsonl"}
+_PAGE: Final = 1000
+_PROGRESS: Final = "progress.json"
+
+
+def problem_of(error: EwalletError) -> Problem:
+    """What an error of the register means over HTTP. Its text names fields and states, never values."""
+    if isinstance(error, RecordError):
+        return Problem(422, error.problem, field=error.field)
+    if isinstance(error, NotFound):
+        return Problem(404, str(error))
+    if isinstance(error, NotAllowed):
+        return Problem(409, str(error), event=error.event, state=error.state)
+    if isinstance(error, Conflict):
+        return Problem(409, str(error))
+    if isinstance(error, Malformed | KeyMaterialError):
+        return Problem(422, "not in the exact form")
+    if isinstance(error, Refused):
+        return Problem(403, error.detail or error.reason, reason=error.reason)
+    if isinstance(error, RegisterError | SignerError):
+        return Problem(503, "the register or its keys do not answer: nothing was done", headers=_AGAIN)
+    return Problem(500, "an error of the service")
+
+
+_AGAIN: Final = {"Retry-After": "5"}
+
+
+@dataclass(slots=True)
+class Job:
+    """A bulk job of this process.
+
+    Attributes:
+        name: digest of type and file: the same file is the same job.
+        state: waiting, running, done or failed.
+        rows: rows that are done with.
+        issued: licenses made.
+        again: rows that had been done before.
+        rejected: rows that could not be issued.
+        problem: why it failed.
+    """
+
+    name: str
+    state: str = "waiting"
+    rows: int = 0
+    issued: int = 0
+    again: int = 0
+    rejected: int = 0
+    problem: str = ""
+
+    def to_json(self) -> dict[str, Any]:
+        """Its progress."""
+        return {
+            "job": self.name,
+            "state": self.state,
+            "rows": self.rows,
+            "issued": self.issued,
+            "again": self.again,
+            "rejected": self.rejected,
+            "problem": self.problem,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Agency:
+    """The calls of one issuing authority.
+
+    Attributes:
+        issuer: the authority at work.
+        settings: how the process was started.
+        jobs: bulk jobs of this process; what they made is in the register.
+    """
+
+    issuer: Issuer
+    settings: Settings
+    jobs: dict[str, Job] = field(default_factory=dict)
+    _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bulk"))
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    # --- birth ----------------------------------------------------------------------------------------------
+
+    async def issue(self, call: Call) -> Response:
+        """POST /v1/licenses."""
+        data = await read_object(call)
+        type_ = self._type(member(data, "type", str))
+        record = _texts(member(data, "record", dict), "record")
+        images = _images(member(data, "images", dict, default={}))
+        printed, case = _sheets(data), _case(call, data)
+        issued = await _working(
+            lambda: self.issuer.issue(
+                record,
+                type=type_,
+                printed=printed,
+                images=images,
+                case=case,
+                reason=member(data, "reason", str, default=""),
+                now=self.settings.now(),
+            )
+        )
+        return answer(_issued(issued), 200 if issued.again else 201)
+
+    async def change(self, call: Call) -> Response:
+        """POST /v1/licenses/{act}: amend, renew, correct, annotate, suspend, restore, revoke."""
+        data = await read_object(call)
+        act, named = call.path_params["act"], member(data, "identifier", str)
+        reason, case = member(data, "reason", str), _case(call, data)
+        now, issuer = self.settings.now(), self.issuer
+        common: dict[str, Any] = {"reason": reason, "case": case, "now": now}
+        if act in ("amend", "renew", "correct"):
+            changes = _texts(member(data, "changes", dict), "changes")
+            images, printed = _images(member(data, "images", dict, default={})), _sheets(data)
+            verb = {"amend": issuer.amend, "renew": issuer.renew, "correct": issuer.correct}[act]
+            issued = await _working(lambda: verb(named, changes, images=images, printed=printed, **common))
+            return answer(_issued(issued))
+        if act == "annotate":
+            text = member(data, "text", str)
+            return answer(_license(await _working(lambda: issuer.annotate(named, text=text, **common))))
+        if act == "revoke":
+            kind = _ending(member(data, "kind", str, default="revoked"))
+            return answer(_license(await _working(lambda: issuer.revoke(named, kind=kind, **common))))
+        if act in ("suspend", "restore"):
+            act_ = issuer.suspend if act == "suspend" else issuer.restore
+            return answer(_license(await _working(lambda: act_(named, **common))))
+        raise Problem(404, "no such act")
+
+    # --- binding --------------------------------------------------------------------------------------------
+
+    async def nonce(self, call: Call) -> Response:
+        """POST /v1/bindings/nonce: what a device signs to prove that it holds its key."""
+        del call
+        nonce = await _working(lambda: self.issuer.challenge(self.settings.now()))
+        return answer({"authority": self.issuer.authority.uri, "nonce": b64u_encode(nonce)}, 201)
+
+    async def bind(self, call: Call) -> Response:
+        """POST /v1/bindings: holder credentials for a device."""
+        data = await read_object(call)
+        named, index = member(data, "identifier", str), member(data, "holder_index", int, default=0)
+        try:
+            key = PublicKey.from_jwk(member(data, "key", dict))
+            proof = b64u_decode(member(data, "proof", str))
+        except (KeyMaterialError, Malformed) as error:
+            raise Problem(422, "key or proof is not in the exact form") from error
+        made = await _working(lambda: self.issuer.bind(named, index, key, proof, now=self.settings.now()))
+        return answer({"sd_jwt": made.sd_jwt, "sd_cwt": b64u_encode(made.sd_cwt)}, 201)
+
+    # --- reading --------------------------------------------------------------------------------------------
+
+    async def show(self, call: Call) -> Response:
+        """POST /v1/licenses/show: in a body, since addresses are logged and an identifier tells a person."""
+        named = member(await read_object(call), "identifier", str)
+        return answer(await _working(lambda: self._shown(named)))
+
+    def _shown(self, named: str) -> dict[str, Any]:
+        register = self.issuer.register
+        license_, entry = register.license(named), register.entry(named)
+        return {**_license(license_), "state": entry.state.value, "newest_version": entry.version}
+
+    async def feed(self, call: Call) -> Response:
+        """GET /v1/events?after=: what changed, in order and without gaps."""
+        after, limit = _number(call, "after", 0), _number(call, "limit", _PAGE)
+        if not 1 <= limit <= _PAGE:
+            raise Problem(422, f"limit: 1 to {_PAGE}", field="limit")
+        events = await _working(lambda: self._events(after, limit))
+        return answer({"events": events, "last": events[-1]["id"] if events else after})
+
+    def _events(self, after: int, limit: int) -> list[dict[str, Any]]:
+        register = self.issuer.register
+        return [
+            _event(each, register.identifier_of(each.license_id, each.version))
+            for each in register.feed(after=after, limit=limit)
+        ]
+
+    # --- bulk -----------------------------------------------------------------------------------------------
+
+    async def start_job(self, call: Call) -> Response:
+        """POST /v1/jobs?type=: an agency's export, issued in the background."""
+        suffix = _EXPORTS.get(media_type(call))
+        if suffix is None:
+            raise Problem(415, "an export is text/csv or application/jsonl")
+        type_ = self._type(call.query_params.get("type", ""))
+        operator = call.headers.get("x-ewallet-operator", "")
+        if not operator:
+            raise Problem(422, "X-Ewallet-Operator: who runs the job", field="operator")
+        content = await read_body(call, MAX_EXPORT)
+        job = await _working(lambda: self._start(content, suffix, type_, operator))
+        return answer(job.to_json(), 202)
+
+    def _start(self, content: bytes, suffix: str, type_: str, operator: str) -> Job:
+        name = sha256(self.issuer.catalog[type_].code.encode() + b"\0" + content).hexdigest()
+        with self._lock:
+            known = self.jobs.get(name)
+            if known is not None and known.state != "failed":
+                return known
+            job = self.jobs[name] = Job(name)
+        place = self._place(name)
+        place.mkdir(parents=True, exist_ok=True)
+        export = place / f"export{suffix}"
+        export.write_bytes(content)
+        self._note(job)
+        self._pool.submit(self._run, job, export, type_, operator)
+        return job
+
+    def _run(self, job: Job, export: Path, type_: str, operator: str) -> None:
+        def step(rows: int) -> None:
+            job.rows += rows
+            self._note(job)
+
+        job.state = "running"
+        try:
+            done = bulk.run(
+                self.issuer,
+                export,
+                type=type_,
+                out=export.parent,
+                now=self.settings.now(),
+                operator=operator,
+                progress=step,
+            )
+        except (EwalletError, OSError) as error:
+            LOG.exception("bulk job %s failed: %s", job.name[:12], type(error).__name__)
+            job.problem = str(error) if isinstance(error, ConfigError | RecordError) else type(error).__name__
+            job.state = "failed"  # started again with the same file, it goes on where it stopped
+            self._note(job)
+            return
+        job.issued, job.again, job.rejected = done.issued, done.again, done.rejected
+        job.state = "done"
+        self._note(job)
+        export.unlink(missing_ok=True)
+
+    async def job(self, call: Call) -> Response:
+        """GET /v1/jobs/{job}: how far it is."""
+        name = call.path_params["job"]
+        try:
+            if _JOB.fullmatch(name):
+                return answer((self._place(name) / _PROGRESS).read_bytes())
+        except OSError as error:
+            raise Problem(404, "no such job") from error
+        raise Problem(404, "no such job")
+
+    def _place(self, name: str) -> Path:
+        return self.settings.state / "jobs" / name
+
+    def _note(self, job: Job) -> None:
+        """Progress stands in a file, so that any process of the machine can tell it."""
+        draft = self._place(job.name) / f"{_PROGRESS}.draft"
+        draft.write_text(json.dumps(job.to_json()))
+        draft.replace(self._place(job.name) / _PROGRESS)
+
+    async def job_file(self, call: Call) -> Response:
+        """GET /v1/jobs/{job}/{file}: results.csv or rejects.csv."""
+        name, file = call.path_params["job"], call.path_params["file"]
+        if not _JOB.fullmatch(name) or file not in (bulk.RESULTS, bulk.REJECTS):
+            raise Problem(404, "no such file")
+        try:
+            content = (self._place(name) / file).read_bytes()
+        except OSError as error:
+            raise Problem(404, "no such file") from error
+        found = answer(content)
+        found.headers["content-type"] = "text/csv; charset=utf-8"
+        return found
+
+    # --- status by number -----------------------------------------------------------------------------------
+
+    async def number(self, call: Call) -> Response:
+        """POST /v1/number: whether a license of that number is in force, and nothing else."""
+        data = await read_object(call)
+        typed = member(data, "number", str).strip()
+        if not 1 <= len(typed) <= 80:
+            raise Problem(422, "number: 1 to 80 characters", field="number")
+        return answer(await _working(lambda: self._by_number(typed)))
+
+    def _by_number(self, typed: str) -> dict[str, Any]:
+        register, now = self.issuer.register, self.settings.now()
+        licenses = register.find(number=typed, living=False)
+        if not licenses and typed.startswith("1.2.156.3005.2."):
+            try:
+                licenses = [register.current(typed)]
+            except NotFound:
+                licenses = []
+        found = []
+        for license_ in licenses:
+            state = register.entry(license_.identifier).state
+            ended = license_.ends_at is not None and license_.ends_at <= now
+            found.append(
+                {
+                    "type": license_.type_code,
+                    "type_key": license_.type_key,
+                    "names": self._names(license_.type_code),
+                    "state": "lapsed" if ended and state.lives else state.value,
+                    "in_force": state is State.VALID and not ended and license_.starts_at <= now,
+                }
+            )
+        return {"known": bool(found), "licenses": found, "at": now.isoformat()}
+
+    def _names(self, code: str) -> dict[str, str]:
+        type_ = self.issuer.catalog.get(code)
+        return {} if type_ is None else {"zh": type_.zh, "en": type_.en}
+
+    def _type(self, name: str) -> str:
+        if self.issuer.catalog.get(name) is None:
+            raise Problem(422, "no such type", field="type", code=13)
+        return name
+
+
+async def _working(work: Callable[[], Any]) -> Any:
+    """Runs what may wait for the register beside the loop; its errors become problems."""
+    try:
+        return await run_in_threadpool(work)
+    except EwalletError as error:
+        raise problem_of(error) from error
+
+
+def _case(call: Call, data: dict[str, Any]) -> Case:
+    given = member(data, "case", dict)
+    if set(given) - {"number", "matter", "operator", "second_operator"}:
+        raise Problem(422, "case: number, matter, operator, second_operator", field="case")
+    case = Case(**_texts(given, "case"))
+    if not case.operator:
+        raise Problem(422, "case.operator: who acts", field="case.operator")
+    key = call.headers.get("idempotency-key", "")
+    if key and not case.number:
+        case = replace(case, number=f"idempotency {key}")
+    if not case.number:
+        raise Problem(422, "a case number or an Idempotency-Key is needed", field="case.number")
+    return case
+
+
+def _texts(given: dict[str, Any], name: str) -> dict[str, str]:
+    if not all(type(value) is str for value in given.values()):
+        raise Problem(422, f"{name}: values are texts", field=name)
+    return given
+
+
+def _images(given: dict[str, Any]) -> dict[str, bytes]:
+    try:
+        return {key: b64u_decode(value) for key, value in _texts(given, "images").items()}
+    except Malformed as error:
+        raise Problem(422, "images: base64url", field="images") from error
+
+
+def _sheets(data: dict[str, Any]) -> PrintOrder | None:
+    given = member(data, "printed", dict, default=None)
+    if given is None:
+        return None
+    stock = member(given, "stock", list, default=[])
+    if not all(type(each) is str for each in stock):
+        raise Problem(422, "printed.stock: texts", field="printed")
+    try:
+        return PrintOrder(
+            originals=member(given, "originals", int, default=1),
+            duplicates=member(given, "duplicates", int, default=0),
+            stock=tuple(stock),
+        )
+    except ValueError as error:
+        raise Problem(422, str(error), field="printed") from error
+
+
+def _ending(kind: str) -> State:
+    if kind not in (State.REVOKED, State.WITHDRAWN, State.CANCELLED):
+        raise Problem(422, "kind: revoked, withdrawn or cancelled", field="kind")
+    return State(kind)
+
+
+def _number(call: Call, key: str, default: int) -> int:
+    text = call.query_params.get(key, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise Problem(422, f"{key} is a number", field=key)
+    return int(text)
+
+
+def _issued(issued: Issued) -> dict[str, Any]:
+    return {
+        **_license(issued.license),
+        "document": issued.document,
+        "again": issued.again,
+        "printed": [
+            {
+                "role": copy.role.name.lower(),
+                "number": copy.number,
+                "of": copy.of,
+                "stock": copy.stock,
+                "seal": copy.seal,
+            }
+            for copy in issued.printed
+        ],
+    }
+
+
+def _license(license_: License) -> dict[str, Any]:
+    return {
+        "identifier": license_.identifier,
+        "type": license_.type_code,
+        "number": license_.number,
+        "version": license_.version,
+        "replaces": license_.replaces,
+        "area": license_.area,
+        "valid_from": license_.valid_from.isoformat(),
+        "valid_until": license_.valid_until.isoformat() if license_.valid_until else None,
+        "issued_on": license_.issued_on.isoformat(),
+        "face": dict(license_.face),
+    }
+
+
+def _event(event: Event, identifier: str) -> dict[str, Any]:
+    return {
+        "id": event.id,
+        "identifier": identifier,
+        "version": event.version,
+        "kind": event.kind.value,
+        "state": event.state.value,
+        "at": event.at,
+        "reason": event.reason,
+        "case": {"number": event.case.number, "matter": event.case.matter, "operator": event.case.operator},
+        "detail": json.loads(json.dumps(event.detail, default=str)),
+    }
