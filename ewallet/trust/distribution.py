@@ -117,33 +117,28 @@ class TrustStore:
     # --- the kept state -------------------------------------------------------------------------------------
 
     def _load(self) -> None:
-        best: tuple[int, str, dict[str, Any]] | None = None
-        for slot in _SLOTS:
-            head = self._head(slot)
-            if head is not None and (best is None or head["sequence"] > best[0]):
-                best = (head["sequence"], slot, head)
-        if best is None:
+        heads = [(head, slot) for slot in _SLOTS if (head := self._head(slot)) is not None]
+        for head, slot in sorted(heads, key=lambda item: item[0]["sequence"], reverse=True):
+            data = (self._directory / slot / "image.json").read_bytes()
+            if sha256(data).hexdigest() == head.get("image"):
+                break  # the newest slot that is whole; a damaged one is passed over
+        else:
             return
-        self._sequence, self._slot, head = best
-        data = (self._directory / self._slot / "image.json").read_bytes()
         trust = Trust(json.loads(data))
         if self._pinned is not None and sha256(self._pinned).hexdigest() != trust.root:
             raise TrustError("trust.invalid", "the state is anchored to another root than the pinned one")
+        self._sequence, self._slot = head["sequence"], slot
         self._image_digest, self._timestamp_digest = head["image"], head["timestamp"]
         self._require_not_put_back(trust)
         self._trust = trust
 
     def _head(self, slot: str) -> dict[str, Any] | None:
-        """The head of a slot whose image is whole; None for one that was never finished or was damaged."""
-        place = self._directory / slot
+        """The head of a slot; None for one that was never finished."""
         try:
-            head = decode_json((place / "slot.json").read_bytes(), limit=4096)
-            image = (place / "image.json").read_bytes()
+            head = decode_json((self._directory / slot / "slot.json").read_bytes(), limit=4096)
         except (OSError, Malformed):
             return None
-        if not isinstance(head, dict) or head.get("format") != 1:
-            return None
-        return head if sha256(image).hexdigest() == head.get("image") else None
+        return head if isinstance(head, dict) and head.get("format") == 1 else None
 
     def _require_not_put_back(self, trust: Trust) -> None:
         for mark in self._marks:
