@@ -70,6 +70,7 @@ def _register(authority: Path | None, url: str | None) -> Register:
 @click.option("--printer", help="Note the sheets as printed, on this printer.")
 @click.option("--faces", type=_DIR, help="Directory with the deployment's own templates.")
 @click.option("--font", "fonts", type=_FILE, multiple=True, help="Supplementary font for rare characters.")
+@click.option("--rare", is_flag=True, help="Take rare characters from the font of the extra 'fonts'.")
 @click.option("--preprinted", is_flag=True, help="The paper has frame, title and labels already.")
 @click.option("--purpose", help="Draw an annotated copy: what it is handed out for.")
 @click.option("--maker", help="Annotated copy: who makes it.")
@@ -85,6 +86,7 @@ def print_(
     printer: str | None,
     faces: Path | None,
     fonts: tuple[Path, ...],
+    rare: bool,  # noqa: FBT001 (same)
     preprinted: bool,  # noqa: FBT001 (same)
     purpose: str | None,
     maker: str | None,
@@ -98,7 +100,7 @@ def print_(
     """
     from ewallet.licenses.deployment import Deployment  # noqa: PLC0415
     from ewallet.licenses.printed import CopyState  # noqa: PLC0415
-    from ewallet.licenses.render import Content, Faces, render  # noqa: PLC0415
+    from ewallet.licenses.render import Content, Faces, rare_font, render  # noqa: PLC0415
 
     now = moment(now_text)
     annotation = _annotation(purpose, maker, until, now)
@@ -116,6 +118,8 @@ def print_(
     ]
     if not copies:
         return report("no sheet of this license is waiting to be printed", "see --again", Exit.REJECTED)
+    if rare:
+        fonts = (*fonts, rare_font())
     drawn_with = Faces.load(faces, supplementary=fonts) if faces else Faces.builtin(supplementary=fonts)
     content = Content.of(license_, issuer.catalog[license_.type_key])
     out.mkdir(parents=True, exist_ok=True)
@@ -444,6 +448,12 @@ def _plain(each: Difference) -> dict[str, Any]:
 @click.option("--lost", is_flag=True, help="Also the sheets reported lost.")
 @click.option("--mark", multiple=True, metavar="STOCK=STATE", help="Note a sheet: returned, lost, destroyed.")
 @click.option("--reason", default="recall", show_default=True, help="Why, for --mark.")
+@click.option("--reviews", is_flag=True, help="List permits to look at since another license changed.")
+@click.option(
+    "--notices",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="With --reviews: write their entries of notices.json here.",
+)
 @click.option("--csv", "as_csv", is_flag=True, help="CSV instead of lines.")
 @now_option
 def recall(
@@ -454,6 +464,8 @@ def recall(
     lost: bool,  # noqa: FBT001 (a flag of the command line)
     mark: tuple[str, ...],
     reason: str,
+    reviews: bool,  # noqa: FBT001 (same)
+    notices: Path | None,
     as_csv: bool,  # noqa: FBT001 (same)
     now_text: str | None,
 ) -> int:
@@ -463,6 +475,8 @@ def recall(
     """
     from ewallet.licenses.copies import recall_list  # noqa: PLC0415
 
+    if reviews:
+        return _reviews(authority, url, notices)
     if mark:
         _mark(authority, mark, reason, moment(now_text))
     rows = csv.writer(sys.stdout)
@@ -484,6 +498,22 @@ def recall(
             else:
                 print("  ".join(cells))
     return Exit.REJECTED if outstanding else Exit.ACCEPTED
+
+
+def _reviews(authority: Path | None, url: str | None, notices: Path | None) -> Exit:
+    from ewallet.licenses.dependants import review_notices, under_review  # noqa: PLC0415
+
+    found = 0
+    with _register(authority, url) as register:
+        for each in under_review(register):
+            found += 1
+            print(
+                f"{each.type_code}  {each.number}  {', '.join(each.fields)}  {each.identifier}  {each.reason}"
+            )
+        if notices is not None:
+            entries = {"format": 1, "entries": review_notices(register)}
+            notices.write_text(json.dumps(entries, ensure_ascii=False, indent=1) + "\n", encoding="utf-8")
+    return Exit.REJECTED if found else Exit.ACCEPTED
 
 
 def _mark(authority: Path | None, marks: tuple[str, ...], reason: str, now: datetime) -> None:

@@ -14,10 +14,11 @@ from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
 from functools import cache
 from hashlib import sha256
+from importlib import resources
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from ewallet.errors import ConfigError, Malformed, PrintError, RecordError
+from ewallet.errors import ConfigError, Malformed, MissingExtra, PrintError, RecordError
 from ewallet.formats import qr, typeset
 from ewallet.licenses.seal import Role, parse_seal
 from ewallet.moments import day_of, instant
@@ -271,6 +272,19 @@ class Faces:
             if name in self.forms:
                 return self.forms[name]
         return self.forms["default"]
+
+
+def rare_font() -> Path:
+    """A supplementary font with the rest of GB 18030's mandatory characters (all of Extension A).
+
+    Raises:
+        MissingExtra: the extra `fonts` is not installed.
+    """
+    try:
+        package = resources.files("justmytype_intl_cjk")
+    except ModuleNotFoundError as error:
+        raise MissingExtra("fonts", "a font with the rest of GB 18030") from error
+    return Path(str(package / "fonts" / "ofl" / "notosanssc" / "NotoSansSC[wght].ttf"))
 
 
 def render(

@@ -205,6 +205,14 @@ def test_old_paper_is_listed_until_it_is_back(printed, issued, office, authority
     assert tmp_path
 
 
+def test_reviews_are_listed_and_their_notices_written(authority, issued, tmp_path):
+    notices = tmp_path / "notices.json"
+    code, output = run("recall", "--authority", authority, "--reviews", "--notices", notices)
+    assert (code, output) == (Exit.ACCEPTED, "")
+    assert json.loads(notices.read_text()) == {"format": 1, "entries": []}
+    assert issued
+
+
 def test_reconciling_tells_by_its_exit_code_and_writes_reports(printed, authority, tmp_path):
     out = tmp_path / "report"
     code, output = run("reconcile", "--authority", authority, "--out", out, "--lang", "en")

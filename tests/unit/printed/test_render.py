@@ -12,7 +12,7 @@ from PIL import Image, ImageFilter
 
 from ewallet.errors import ConfigError, PrintError
 from ewallet.formats import qr, typeset
-from ewallet.licenses.render import Annotation, FaceField, Faces, render
+from ewallet.licenses.render import Annotation, FaceField, Faces, rare_font, render
 from ewallet.licenses.seal import Role
 
 ANNOTATION = Annotation(
@@ -137,6 +137,16 @@ def test_a_supplementary_font_draws_what_the_first_lacks(tmp_path, content, make
     rare = with_value(content, "legal_representative", "王\U0002ebf0")
     faces = Faces.builtin(supplementary=[path])
     assert "王\U0002ebf0" in flat(render(rare, make_copy(rare), faces=faces))
+
+
+def test_the_extra_fonts_draws_the_rest_of_gb_18030(content, make_copy):
+    rare = with_value(content, "legal_representative", "王㑃䶵")
+    with pytest.raises(PrintError):
+        render(rare, make_copy(rare), faces=Faces.builtin())
+    faces = Faces.builtin(supplementary=[rare_font()])
+    assert "王㑃䶵" in flat(render(rare, make_copy(rare), faces=faces))
+    mandatory = "".join(map(chr, (*range(0x3400, 0x4DB6), *range(0x4E00, 0x9FA6))))
+    assert typeset.missing_characters(mandatory, faces.fonts) == ()
 
 
 def one_glyph_font(char):
