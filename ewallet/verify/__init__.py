@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from ewallet.verify.matters import Matter, Matters
     from ewallet.verify.pdf import verify_pdf
     from ewallet.verify.policy import Policy
+    from ewallet.verify.ratings import RatingService
+    from ewallet.verify.receipts import Use, UseLog, make_receipt, verify_receipt
     from ewallet.verify.replay import FileGuard, MemoryGuard, ReplayGuard
     from ewallet.verify.requests import ask, from_dcql, to_dcql, wanted_by
     from ewallet.verify.result import Check, Facts, Kind, LicenseFacts, Notice, Party, Verification
@@ -23,6 +25,11 @@ if TYPE_CHECKING:
     from ewallet.verify.verifier import Verifier
 
 _PLACES: Final = {
+    "verify_receipt": "receipts",
+    "make_receipt": "receipts",
+    "UseLog": "receipts",
+    "Use": "receipts",
+    "RatingService": "ratings",
     "wanted_by": "requests",
     "to_dcql": "requests",
     "from_dcql": "requests",
@@ -73,10 +80,13 @@ __all__ = [
     "Notice",
     "Party",
     "Policy",
+    "RatingService",
     "ReplayGuard",
     "StatusDirectory",
     "StatusMirror",
     "StatusSource",
+    "Use",
+    "UseLog",
     "Verification",
     "Verifier",
     "accept",
@@ -87,10 +97,12 @@ __all__ = [
     "explain",
     "from_dcql",
     "in_words",
+    "make_receipt",
     "open_verifier",
     "respond",
     "to_dcql",
     "verify_pdf",
+    "verify_receipt",
     "wanted_by",
 ]
 

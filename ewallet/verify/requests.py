@@ -2,8 +2,8 @@
 
 A counter, or a listed social verifier such as a hotel or a bank, asks for licenses and fields and says what
 it is for. The question is a signed CWT (`ewallet.code.challenge`), shown as a QR code; its query can be
-written and read as DCQL (OpenID for Verifiable Presentations 1.0, section 6). What fits is exact: every license that
-was asked for, each with every field that was asked for and not one more.
+written and read as DCQL (OpenID for Verifiable Presentations 1.0, section 6). What fits is exact: every
+license that was asked for, each with every field that was asked for and not one more.
 """
 
 from __future__ import annotations
