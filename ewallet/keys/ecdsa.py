@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 _CURVES: Final = {"ES256": ec.SECP256R1(), "ES384": ec.SECP384R1()}
 _ALGORITHMS: Final = {"ES256": ec.ECDSA(SHA256()), "ES384": ec.ECDSA(SHA384())}
 
+_FRESH: Final[dict[bytes, ec.EllipticCurvePublicKey]] = {}
+"""Points just decompressed: whoever verifies with one next need not have it read a second time."""
+_MAX_FRESH: Final = 64
+
 
 def check_public(suite: Suite, raw: bytes) -> None:
     """The point must lie on the curve; with cofactor 1 that is all."""
@@ -39,12 +43,19 @@ def decompress(suite: Suite, x: bytes, *, odd: bool) -> bytes:
         key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[suite.name], encoded)
     except ValueError as error:
         raise KeyMaterialError(f"{suite.name}: no point of the curve has this x") from error
-    return key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    raw = key.public_bytes(Encoding.X962, PublicFormat.UncompressedPoint)[1:]
+    if len(_FRESH) >= _MAX_FRESH:
+        _FRESH.clear()
+    _FRESH[raw] = key
+    return raw
 
 
 def verifier(suite: Suite, raw: bytes) -> Callable[[bytes, bytes], bool]:
     """A closure over the backend's key: one call costs little more than the primitive."""
-    key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[suite.name], b"\x04" + raw)
+    # The sizes of the curves' points differ: the raw bytes alone name a fresh one.
+    key = _FRESH.pop(raw, None)
+    if key is None:
+        key = ec.EllipticCurvePublicKey.from_encoded_point(_CURVES[suite.name], b"\x04" + raw)
     backend, algorithm = key.verify, _ALGORITHMS[suite.name]
     size, half, number = suite.signature_size, suite.signature_size // 2, int.from_bytes
 

@@ -80,10 +80,10 @@ class Spending:
 
 def _name(purpose: bytes, *parts: bytes) -> bytes:
     """A name that no other purpose and no other split into parts can have."""
-    digest = sha256(b"ewallet-replay-v1 " + purpose)
+    told = [b"ewallet-replay-v1 ", purpose]
     for part in parts:
-        digest.update(len(part).to_bytes(4, "big") + part)
-    return digest.digest()[:16]
+        told += (len(part).to_bytes(4, "big"), part)
+    return sha256(b"".join(told)).digest()[:16]
 
 
 def code_spending(pass_digest: bytes, *, iat: int, min_gap: int) -> Spending:
@@ -199,30 +199,36 @@ class MemoryGuard:
             if moment > self._horizon:
                 self._horizon = moment
                 self._forget()
+            floor = max(self._first, self._horizon - self._keep)
             for item in spendings:
-                self._check(item)
+                if item.kind is not Kind.CODE:
+                    self._check_once(item)
+                elif item.at < floor:
+                    raise unavailable("it could have been accepted before this guard began to remember")
+                what, at = item.what, item.at
+                for bucket in self._buckets.values():
+                    if bucket.get(what, at) > at:
+                        raise replayed(item)
             if self._size + len(spendings) > self._capacity:
                 raise unavailable("the guard is full")
             for item in spendings:
                 self._note(item)
 
-    def _check(self, item: Spending) -> None:
+    def _check_once(self, item: Spending) -> None:
         if item.kind is Kind.ENTRY:
             raise unavailable("a guard in memory cannot answer for entries")
-        floor = max(self._first, self._horizon - self._keep)
-        if too_old_to_judge(item, now=self._horizon, floor=floor, founded=self._founded):
-            raise unavailable("it could have been accepted before this guard began to remember")
-        what, at = item.what, item.at
-        for bucket in self._buckets.values():
-            if bucket.get(what, at) > at:
-                raise replayed(item)
+        if too_old_to_judge(item, now=self._horizon, floor=0, founded=self._founded):
+            raise unavailable("it could have been answered before this guard began to remember")
 
     def _note(self, item: Spending) -> None:
-        until = item.after + self._keep if item.gap else item.until
-        bucket = self._buckets.setdefault(until // _BUCKET, {})
-        if item.what not in bucket:
-            self._size += 1
-        bucket[item.what] = item.after
+        after = item.at + item.gap if item.gap else _NEVER
+        number = (after + self._keep if item.gap else item.until) // _BUCKET
+        bucket = self._buckets.get(number)
+        if bucket is None:
+            bucket = self._buckets[number] = {}
+        before = len(bucket)
+        bucket[item.what] = after
+        self._size += len(bucket) - before
 
     def _forget(self) -> None:
         for number in [n for n in self._buckets if (n + 1) * _BUCKET <= self._horizon]:
