@@ -20,6 +20,7 @@ from binascii import Error as BinasciiError
 from binascii import a2b_base64, b2a_base64
 from functools import lru_cache, partial
 from io import BytesIO
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Final
 
 from cbor2 import CBORDecoder, CBORError, CBORSimpleValue, CBORTag, dumps, frozendict, loads
@@ -436,7 +437,7 @@ def decode_json(data: bytes | str, *, limit: int = MAX_CREDENTIAL, depth: int = 
         and _json_depth(value) > depth
     ):
         raise Malformed(f"JSON deeper than {depth}")
-    if "\\ud" in text or "\\uD" in text or isinstance(data, str):
+    if isinstance(data, str) or ("\\" in text and ("\\ud" in text or "\\uD" in text)):
         _check_unicode(value, text)
     return value
 
@@ -447,19 +448,28 @@ def decode_json_arrays(texts: list[bytes], *, depth: int = MAX_JSON_DEPTH) -> li
     Raises:
         Malformed: as `decode_json`, or one of them is no array.
     """
-    together = b"".join(texts)
-    if b"\\u" in together or together.count(b"[") + together.count(b"{") > len(texts) + depth - 1:
-        values = [decode_json(text, depth=depth) for text in texts]
-    else:
-        try:
-            values = [_whole(text.decode()) for text in texts]
-        except (ValueError, RecursionError, StopIteration):
-            values = [decode_json(text, depth=depth) for text in texts]  # says what is wrong, if it is
+    together = b"\n,".join(texts)
+    # A line break cannot stand inside a JSON string, so all strings end where their text ends. If each text
+    # begins with a bracket and none holds another, then the arrays in `together` are the texts, one by one.
+    alike = (
+        set(map(_first, texts)) == _BRACKET
+        and together.count(b"[") == len(texts)
+        and together.count(b"{") < depth - 1
+        and (b"\\" not in together or b"\\u" not in together)
+    )
+    try:
+        values = _whole(f"[{together.decode()}]") if alike else None
+    except (ValueError, RecursionError, StopIteration):
+        values = None
+    if values is None or len(values) != len(texts):
+        values = [decode_json(text, depth=depth) for text in texts]  # says what is wrong, if it is
     if values and set(map(type, values)) != {list}:
         raise Malformed("no JSON array")
     return values
 
 
+_first: Final = itemgetter(slice(1))
+_BRACKET: Final = {b"["}
 # The decoder's own scanner: what `raw_decode` calls, without the wrapping.
 _scan: Final[Any] = getattr(_DECODER, "scan_once")  # noqa: B009 - not in the type stubs
 

@@ -401,18 +401,17 @@ def _disclose(
     digest = _digest_of(token.unverified_claims)
     closed = NEVER_REDACTED | profile.open_claims if profile.open_claims else NEVER_REDACTED
     contents = decode_json_arrays(jose.segments(token.disclosures))
+    digests = _digest_texts(_digests(digest, token.disclosures))
+    flat = _disclose_flat(token, digests, contents, closed)
+    if flat is not None:
+        return flat
     if not _LENGTHS.issuperset(map(len, contents)):
         raise Malformed("a disclosure in another form")
-    salts = {content[0] for content in contents if type(content[0]) is str}
-    digests = _digest_texts(_digests(digest, token.disclosures))
     waiting = dict(zip(digests, contents, strict=True))
     if len(waiting) != len(contents):
         raise Refused("disclosure.mismatch", "a disclosure is there twice")
-    if len(salts) != len(contents):
+    if len({content[0] for content in contents if type(content[0]) is str}) != len(contents):
         raise Refused("disclosure.mismatch", "a salt that is no text, or is used twice")
-    flat = _disclose_flat(token, waiting, closed)
-    if flat is not None:
-        return flat
     walk = _Disclosed(waiting, closed)
     merged = walk.claims(token.unverified_claims, ())
     if waiting:
@@ -421,7 +420,7 @@ def _disclose(
 
 
 def _disclose_flat(
-    token: UnverifiedSdJwt, waiting: dict[str, Any], closed: frozenset[str]
+    token: UnverifiedSdJwt, digests: list[str], contents: list[Any], closed: frozenset[str]
 ) -> tuple[dict[str, Any], tuple[Path, ...], Mapping[Path, str]] | None:
     """The same for the common case: only claims at the top are redacted, and none has parts.
 
@@ -430,19 +429,18 @@ def _disclose_flat(
     """
     claims, payload = token.unverified_claims, token.jws.payload
     listed = claims.get("_sd")
-    if type(listed) is not list or not waiting or set(map(len, waiting.values())) != {3}:
+    if type(listed) is not list or set(map(len, contents)) != {3}:
         return None
-    if b"\\" in payload or payload.count(b'"_sd"') != 1 or b'"..."' in payload:
+    if b"\\" in payload or b"..." in payload or payload.count(b"_sd") != 1 + ("_sd_alg" in claims):
         return None
-    _, keys, values = zip(*waiting.values(), strict=True)
-    if not _NOT_NESTED.issuperset(map(type, values)) or {str} != set(map(type, keys)):
+    salts, keys, values = zip(*contents, strict=True)
+    if not _NOT_NESTED.issuperset(map(type, values)) or set(map(type, (*salts, *keys, *listed))) != {str}:
         return None
-    names = set(keys)
+    names, present, known = set(keys), set(digests), set(listed)
     if (
-        {str} != set(map(type, listed))
-        or len(set(listed)) != len(listed)
-        or not waiting.keys() <= set(listed)
-        or len(names) != len(keys)
+        len(known) != len(listed)
+        or not present <= known
+        or not len(names) == len(present) == len(set(salts)) == len(contents)
         or not closed.isdisjoint(names)
         or not _RESERVED.isdisjoint(names)
         or not names.isdisjoint(claims)
