@@ -72,6 +72,11 @@ def _register(authority: Path | None, url: str | None) -> Register:
 @click.option("--font", "fonts", type=_FILE, multiple=True, help="Supplementary font for rare characters.")
 @click.option("--rare", is_flag=True, help="Take rare characters from the font of the extra 'fonts'.")
 @click.option("--preprinted", is_flag=True, help="The paper has frame, title and labels already.")
+@click.option(
+    "--edition",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the edition statement of the newest version here.",
+)
 @click.option("--purpose", help="Draw an annotated copy: what it is handed out for.")
 @click.option("--maker", help="Annotated copy: who makes it.")
 @click.option("--until", type=click.DateTime(["%Y-%m-%d"]), help="Annotated copy: last day of its use.")
@@ -88,6 +93,7 @@ def print_(
     fonts: tuple[Path, ...],
     rare: bool,  # noqa: FBT001 (same)
     preprinted: bool,  # noqa: FBT001 (same)
+    edition: Path | None,
     purpose: str | None,
     maker: str | None,
     until: datetime | None,
@@ -116,6 +122,10 @@ def print_(
         for copy in issuer.register.copies(license_.identifier)
         if copy.version == license_.version and copy.state in wanted
     ]
+    if edition is not None:
+        edition.write_bytes(_edition(issuer, license_.identifier, now))
+        if not copies:
+            return Exit.ACCEPTED
     if not copies:
         return report("no sheet of this license is waiting to be printed", "see --again", Exit.REJECTED)
     if rare:
@@ -143,6 +153,17 @@ def _annotation(
     from ewallet.licenses.render import Annotation  # noqa: PLC0415
 
     return Annotation(purpose=purpose, maker=maker, made_at=now, until=until.date())
+
+
+def _edition(issuer: Issuer, identifier: str, now: datetime) -> bytes:
+    from ewallet.formats import sdjwt  # noqa: PLC0415
+    from ewallet.licenses.edition import make_edition  # noqa: PLC0415
+    from ewallet.licenses.sheet import DOCUMENT_PROFILE  # noqa: PLC0415
+
+    license_ = issuer.register.license(identifier)
+    copies = [copy for copy in issuer.register.copies(identifier) if copy.version == license_.version]
+    digest = sdjwt.parse(license_.document or "", DOCUMENT_PROFILE).digest
+    return make_edition(license_, copies, issuer.signer, document_digest=digest, now=now)
 
 
 def _order(issuer: Issuer, identifier: str, duplicates: int, office: str | None, now: datetime) -> None:
@@ -417,7 +438,8 @@ def _tell(
             shown = "" if each.result is Result.EQUAL else f"  {each.a or '—'} | {each.b or '—'}"
             print(f"  {mark} {each.label}  {each.result.value}{how}{shown}")
     if page:
-        print(_SAY["page"][place])
+        reason = REASONS["printed.differs"]
+        print(f"✗ {reason.code}  {reason.sentence(lang)} {_SAY['page'][place]}")
         for each in page:
             print(f"  ≠ {each.label}  ({', '.join(each.rules)})")
     elif compared is None:

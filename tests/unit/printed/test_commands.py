@@ -15,6 +15,7 @@ from ewallet.keys import SigningKey
 from ewallet.licenses import render as rendering
 from ewallet.licenses.catalog import Catalog
 from ewallet.licenses.deployment import Deployment
+from ewallet.licenses.edition import verify_edition
 from ewallet.licenses.printed import CopyState, PrintOrder
 from ewallet.licenses.render import Content, Faces, render
 
@@ -102,6 +103,14 @@ def test_an_annotated_copy_is_drawn_beside_the_plain_one(printed, issued, author
     code, _ = run("print", issued.license.identifier, "--authority", authority, "--out", out, *says)
     assert code == Exit.ACCEPTED
     assert len(list(out.glob("*-annotated.pdf"))) == len(printed)
+
+
+def test_the_edition_statement_names_the_sheets(printed, issued, office, authority, tmp_path):
+    path = tmp_path / "edition"
+    assert run("print", issued.license.identifier, "--authority", authority, "--edition", path)[0] == 0
+    edition = verify_edition(path.read_bytes(), office.signer.public_key, now=moment(NOW))
+    assert [copy.stock for copy in edition.copies] == ["SH-0001", "SH-0002"]
+    assert printed
 
 
 def test_duplicates_are_ordered_with_paper_of_the_office(issued, authority, tmp_path):
