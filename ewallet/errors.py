@@ -5,7 +5,7 @@ EwalletError
 ├── Refused            what was presented fails a check; carries a reason of `ewallet.reasons`
 │   └── Malformed      foreign bytes are not in the exact form (default reason: credential.malformed)
 ├── TrustError         lists could not be loaded or may not be used; carries a reason (trust.*, clock.unsure)
-├── KeyMaterialError   a key file, JWK, COSE_Key or certificate is unusable (wrong password, off the curve ...)
+├── KeyMaterialError   a key file, JWK, COSE_Key or certificate is unusable (wrong password, off curve ...)
 ├── SignerError        a signing device refused or failed
 ├── ConfigError        a file of the deployment is wrong: file, line, what
 ├── RecordError        a record to be issued is wrong: field, value's problem
