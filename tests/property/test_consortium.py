@@ -25,6 +25,7 @@ from ewallet.moments import seconds
 from ewallet.trust.entries import Grant, Service
 from tests.province import AREAS, FOUR, START, TYPE, Signed, World, decide
 
+MEMORY = Path("/dev/shm")
 MINUTES = st.one_of(st.integers(1, 60), st.integers(60, 14 * 60)).map(lambda count: timedelta(minutes=count))
 TELL = st.sampled_from((True, True, False))
 """Whether a change is published at once and reaches every gate."""
@@ -36,7 +37,7 @@ GATE = st.sampled_from(("north", "south"))
 class Consortium(RuleBasedStateMachine):
     @initialize()
     def begin(self):
-        self.place = Path(tempfile.mkdtemp())
+        self.place = Path(tempfile.mkdtemp(dir=MEMORY if MEMORY.is_dir() else None))
         self.patch = mock.patch.object(os, "fsync", return_value=None)
         self.patch.start()
         self.world = World(self.place)
@@ -209,8 +210,8 @@ class Consortium(RuleBasedStateMachine):
 
 
 Consortium.TestCase.settings = settings(
-    max_examples=12,
-    stateful_step_count=30,
+    max_examples=8,
+    stateful_step_count=20,
     deadline=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.filter_too_much],
 )
