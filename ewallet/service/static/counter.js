@@ -47,14 +47,17 @@ function applySettings() {
   root.classList.toggle("large", size >= 24);
   for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word, lang);
   document.title = word("title", lang);
-  $("language").textContent = word("language", lang);
-  $("language").lang = word("language_of", lang);
+  for (const id of ["language", "other-language"]) {
+    $(id).textContent = word("language", lang);
+    $(id).lang = word("language_of", lang);
+  }
   $("larger").setAttribute("aria-label", word("larger", lang));
   $("smaller").setAttribute("aria-label", word("smaller", lang));
   $("sound").textContent = word(settings.sound ? "sound_on" : "sound_off", lang);
   $("practice").textContent = word(practice ? "practice_end" : "practice", lang);
   $("settings").setAttribute("aria-label", word("settings", lang));
   $("bar").setAttribute("aria-label", word("status", lang));
+  $("banners").setAttribute("aria-label", word("notices", lang));
   $("question").setAttribute("aria-label", word("question_picture", lang));
   $("practice-banner").hidden = $("practice-ways").hidden = !practice;
   drawState();
@@ -114,6 +117,7 @@ const accepted = new Map(); // random id of a pass -> when this page saw it acce
 
 function screen(name) {
   for (const id of ["ready", "camera", "number", "outcome"]) $(id).hidden = id !== name;
+  for (const each of document.querySelectorAll("header, #bar, .skip")) each.inert = name === "outcome"; // lies behind
   if (name !== "camera") camera.stop();
 }
 
@@ -384,7 +388,9 @@ function listenToDrops() {
 
 function listenToButtons() {
   const on = (id, act) => $(id).addEventListener("click", act);
-  on("language", () => { settings.lang = settings.lang === "zh" ? "en" : "zh"; keepSettings(); });
+  for (const id of ["language", "other-language"]) {
+    on(id, () => { settings.lang = settings.lang === "zh" ? "en" : "zh"; keepSettings(); });
+  }
   on("larger", () => step(1));
   on("smaller", () => step(-1));
   on("sound", () => { settings.sound = !settings.sound; keepSettings(); });

@@ -11,7 +11,7 @@ export const SIGNS = {
 };
 const LAYERS = ["genuine", "in force", "accepted here"];
 const LAYER_SIGNS = {passed: SIGNS.ACCEPTED, failed: SIGNS.REJECTED, open: SIGNS.UNDECIDED, none: "M42 60h36"};
-const HIDDEN = new Set(["portrait_digest", "portrait"]);
+const HIDDEN = new Set(["portrait_digest", "portrait", "portrait_image"]);
 const SVG = "http://www.w3.org/2000/svg";
 
 export function element(name, about = {}, ...children) {
@@ -64,9 +64,10 @@ export function hasMasked(answer) {
 
 function layers(answer, lang) {
   const list = element("ul", {class: "layers", "aria-label": word("layers", lang)});
-  for (const name of LAYERS) {
+  const last = LAYERS.findLastIndex((name) => answer.layers[name]);
+  for (const [place, name] of LAYERS.entries()) {
     const result = answer.layers[name] ?? "none";
-    const none = answer.outcome === "ACCEPTED" ? "not_needed" : "not_reached";
+    const none = place < last ? "not_needed" : "not_reached"; // a later layer was reached
     list.append(element("li", {"data-result": result}, sign(LAYER_SIGNS[result]),
       element("strong", {text: word(name, lang)}),
       element("span", {text: word(result === "none" ? none : result, lang)})));
@@ -89,9 +90,9 @@ function party(list, found, lang) {
   }
 }
 
-function people(answer, lang) {
-  const {subject, actor} = answer;
-  if (!subject && !portraitOf(answer)) return null;
+function people(answer, look) {
+  const {lang} = look, {subject, actor} = answer;
+  if (!subject && !portraitOf(answer)) return null; // a license of an enterprise has nobody to compare
   const box = element("div");
   if (answer.outcome === "ACCEPTED") box.append(element("p", {class: "compare", text: word("compare", lang)}));
   for (const [key, found] of [["actor", actor], [actor ? "subject" : "person", subject]]) {
@@ -99,6 +100,11 @@ function people(answer, lang) {
     const list = element("dl", {class: "facts"});
     party(list, found, lang);
     box.append(element("h3", {text: word(key, lang)}), list);
+  }
+  const named = subject ? null : answer.licenses.find((each) => typeof each.fields.name === "string");
+  if (named) {
+    const field = TYPES[named.type]?.fields.name;
+    box.append(element("p", {class: "big", text: shown(named.fields.name, field, look)}));
   }
   return element("section", {class: "who"}, portrait(answer, lang), box);
 }
@@ -113,7 +119,7 @@ function license(found, look) {
   if (!local) {
     for (const [key, value] of Object.entries(found.fields)) {
       const field = type?.fields[key];
-      if (field?.type !== "image") row(list, field ? say([field.zh, field.en], lang) : key, shown(value, field, look));
+      if (!HIDDEN.has(key)) row(list, field ? say([field.zh, field.en], lang) : key, shown(value, field, look));
     }
   }
   row(list, word("identifier", lang), found.identifier);
@@ -125,9 +131,9 @@ function localView(found, local, type, look) {
   const {lang} = look, body = element("tbody");
   const values = new Map(Object.entries(found.fields));
   for (const [key, value] of Object.entries(local)) {
+    if (HIDDEN.has(key)) continue;
     const source = values.has(key) ? key : [...values.keys()].find((each) => !(each in local) && values.get(each) === value);
     const field = type?.fields[source ?? key];
-    if (field?.type === "image") continue;
     const label = say(ATTRIBUTES[key], lang) || (field ? say([field.zh, field.en], lang) : key);
     const from = field && source ? say([field.zh, field.en], lang) : "—";
     body.append(element("tr", {}, element("td", {text: from}), element("th", {scope: "row", text: label}),
@@ -140,9 +146,11 @@ function localView(found, local, type, look) {
 }
 
 function notices(answer, lang) {
-  if (!answer.notices.length) return null;
+  // The badge at the person says "compare" already, and says it only where all else is well.
+  const told = answer.notices.filter((notice) => notice.code !== "compare.person" || !answer.subject);
+  if (!told.length) return null;
   const list = element("ul", {class: "notices", "aria-label": word("notices", lang)});
-  for (const notice of answer.notices) {
+  for (const notice of told) {
     list.append(element("li", {text: `${notice[lang]}${notice.detail ? ` ${notice.detail}` : ""}`}));
   }
   return list;
@@ -161,7 +169,7 @@ function bytesOf(text) {
 
 function portraitOf(answer) {
   const places = [answer.subject?.attributes, ...answer.licenses.map((each) => each.fields)];
-  const text = places.map((place) => place?.portrait).find((value) => typeof value === "string" && value.length > 40);
+  const text = places.map((place) => place?.portrait_image).find((value) => typeof value === "string" && value.length > 40);
   return text ? bytesOf(text) : null;
 }
 
@@ -179,7 +187,7 @@ function portrait(answer, lang) {
 
 // All of it. `look`: {lang, full}.
 export function details(answer, look) {
-  const parts = [layers(answer, look.lang), people(answer, look.lang)];
+  const parts = [layers(answer, look.lang), people(answer, look)];
   parts.push(...answer.licenses.map((each) => license(each, look)), notices(answer, look.lang));
   return parts.filter(Boolean);
 }

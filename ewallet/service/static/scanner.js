@@ -86,7 +86,7 @@ export class Scanner {
     this.scanning = true;
     if (!this.field) return;
     const {element, value} = this.field;
-    const restore = () => { element.value = value; };
+    const restore = () => { if (this.field?.element === element) element.value = value; };
     element.addEventListener("compositionend", restore, {once: true});
     element.blur();
     restore();

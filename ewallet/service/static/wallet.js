@@ -1,0 +1,353 @@
+// The holder page: an example of a wallet, built on holder.js (a copy of examples/holder.js).
+//
+// Device keys are made by the browser, cannot be exported and live as long as the page. Nothing is stored.
+import {Camera} from "./camera.js";
+import {element} from "./details.js";
+import * as holder from "./holder.js";
+import {TYPES} from "./labels.js";
+import {encode} from "./vendor/uqr/index.js";
+import {REFUSALS, WORDS} from "./wallet_words.js";
+import {ATTRIBUTES, YES_NO, say} from "./words.js";
+
+const $ = (id) => document.getElementById(id);
+const INTERVAL = 10; // seconds that a code is shown
+const BATCH = 4; // passes, each with a key of its own
+
+const given = new URLSearchParams(location.hash.slice(1));
+let lang = given.get("lang") === "en" ? "en" : "zh";
+let whose = "person", tab = "code", town = null;
+const wallet = {passes: {}, licenses: [], key: null, uses: []};
+
+const word = (key, parts = {}) =>
+  Object.entries(parts).reduce((text, [name, value]) => text.replace(`{${name}}`, value), say(WORDS[key], lang));
+const hex = (data) => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
+const unhex = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
+
+// --- the office of the example --------------------------------------------------------------------------------
+
+async function call(path, body) {
+  const options = body ? {method: "POST", headers: {"Content-Type": "application/json"}, body: JSON.stringify(body)} : {};
+  const answer = await fetch(path, {cache: "no-store", ...options});
+  if (!answer.ok) throw new Error(`status ${answer.status}`);
+  return answer.json();
+}
+
+async function publicKey(key) {
+  const {kty, crv, x, y} = await crypto.subtle.exportKey("jwk", key.publicKey);
+  return {kty, crv, x, y};
+}
+
+async function getPasses(subject) {
+  const nonce = unhex(town.nonce);
+  const keys = await Promise.all(Array.from({length: BATCH}, holder.newDeviceKey));
+  const devices = await Promise.all(keys.map(async (key) => ({
+    jwk: await publicKey(key), proof: hex(await holder.provePossession(key, town.authority, nonce)),
+  })));
+  const {passes} = await call("/example/passes", {subject, devices});
+  wallet.passes[subject] = passes.map((text, place) => ({pass: unhex(text), key: keys[place]}));
+}
+
+// The proof by which an issuer binds a license to this device (docs/format.md, "Binding").
+async function proveBinding(key, nonce) {
+  const {x, y} = await publicKey(key);
+  const cose = holder.encode(new Map([[1, 2], [-1, 1], [-2, holder.fromBase64url(x)], [-3, holder.fromBase64url(y)]]));
+  const thumbprint = new Uint8Array(await crypto.subtle.digest("SHA-256", cose));
+  const message = holder.concat(new TextEncoder().encode("ewallet-bind-v1\0"), holder.encode([town.issuer, nonce, thumbprint]));
+  const signature = await crypto.subtle.sign({name: "ECDSA", hash: "SHA-256"}, key.privateKey, message);
+  return holder.concat(nonce, new Uint8Array(signature));
+}
+
+async function getLicenses() {
+  wallet.key = await holder.newDeviceKey();
+  const proofs = [];
+  for (const nonce of town.bind_nonces) proofs.push(hex(await proveBinding(wallet.key, unhex(nonce))));
+  const {licenses} = await call("/example/licenses", {jwk: await publicKey(wallet.key), proofs});
+  wallet.licenses = licenses.map((each) => ({...each, credential: unhex(each.credential)}));
+}
+
+// --- codes that are made anew ---------------------------------------------------------------------------------
+
+function drawCode(canvas, text) {
+  const {data, size} = encode(text, {ecc: "L", border: 4}), box = Math.max(3, Math.floor(720 / size));
+  canvas.width = canvas.height = size * box;
+  const pen = canvas.getContext("2d");
+  pen.fillStyle = "#fff";
+  pen.fillRect(0, 0, canvas.width, canvas.height);
+  pen.fillStyle = "#000";
+  data.forEach((line, y) => line.forEach((dark, x) => dark && pen.fillRect(x * box, y * box, box, box)));
+}
+
+const rotating = {made: 0, busy: false, text: ""};
+
+async function tick() {
+  if (tab !== "code" || !wallet.passes[whose] || rotating.busy) return;
+  const left = INTERVAL - Math.floor((Date.now() - rotating.made) / 1000);
+  $("left").textContent = Math.max(left, 0);
+  $("ring").style.strokeDashoffset = 100 - Math.max(left, 0) * 100 / INTERVAL;
+  if (left > 0) return;
+  rotating.busy = true;
+  try {
+    await showCode();
+  } finally {
+    rotating.busy = false;
+  }
+}
+
+async function showCode() {
+  const place = town.places[$("place").selectedIndex], held = wallet.passes[whose];
+  // Each place sees a pass of its own: two places cannot tell that it was the same phone.
+  const {pass, key} = held[$("place").selectedIndex % held.length];
+  rotating.text = await holder.makeCode(pass, key, {audience: place.audience, now: Date.now(), disclose: ticked("attributes")});
+  rotating.made = Date.now();
+  $("code-picture").dataset.text = rotating.text;
+  drawCode($("code-picture"), rotating.text);
+}
+
+function renew() {
+  rotating.made = 0;
+  tick();
+}
+
+function ticked(id) {
+  return [...$(id).querySelectorAll("input:checked")].map((each) => each.value);
+}
+
+function check(value, label, checked = false) {
+  const box = element("input", {type: "checkbox", value});
+  box.checked = checked;
+  return element("label", {class: "check"}, box, element("span", {text: label}));
+}
+
+function drawPlaces() {
+  const before = Math.max($("place").selectedIndex, 0);
+  const fit = town.places.filter((place) => whose === "person" || ["counter", "government-hall"].includes(place.scene));
+  $("place").replaceChildren(...fit.map((place) => element("option", {text: place.names[lang]})));
+  $("place").selectedIndex = Math.min(before, fit.length - 1);
+  drawAttributes();
+}
+
+function drawAttributes() {
+  const place = town.places[$("place").selectedIndex];
+  const has = [...holder.readPass(wallet.passes[whose][0].pass).disclosures.keys()];
+  const may = place.attributes.filter((name) => has.includes(name));
+  $("attributes").replaceChildren(...may.map((name) => check(name, say(ATTRIBUTES[name], lang))));
+}
+
+// --- requests -------------------------------------------------------------------------------------------------
+
+const camera = new Camera($("video"), {
+  onCodes([text]) {
+    closeCamera();
+    readQuestion(text);
+  },
+});
+
+function closeCamera() {
+  camera.stop();
+  $("video").hidden = true;
+}
+
+async function openCamera() {
+  $("video").hidden = false;
+  try {
+    await camera.start();
+  } catch {
+    closeCamera();
+    trouble("no_camera");
+  }
+}
+
+async function sample() {
+  try {
+    readQuestion((await call("/v1/challenge", {attributes: ["masked_name"]})).text);
+  } catch {
+    trouble("no_question");
+  }
+}
+
+async function readQuestion(text) {
+  try {
+    showQuestion(await holder.checkChallenge(text.trim(), town.verifiers, town.scenes, Date.now()));
+  } catch (error) {
+    showAsked(element("div", {class: "box bad", role: "alert"}, element("h3", {text: word("refused_title")}),
+      element("p", {text: say(REFUSALS[error.message] ?? REFUSALS.other, lang)}), button("done", back)));
+  }
+}
+
+function button(key, act, kind) {
+  const made = element("button", {type: "button", class: kind, text: word(key)});
+  made.addEventListener("click", act);
+  return made;
+}
+
+function showAsked(...parts) {
+  $("ask").hidden = true;
+  $("asked").hidden = false;
+  $("asked").replaceChildren(...parts);
+  $("told").textContent = $("asked").textContent;
+}
+
+function back() {
+  $("ask").hidden = false;
+  $("asked").hidden = true;
+  $("asked").replaceChildren();
+  $("question").value = "";
+}
+
+function showQuestion(asked) {
+  const scene = town.scenes[asked.scene], name = asked.asker.name[lang], list = element("div", {id: "wanted"});
+  list.append(...asked.attributes.map((each) => check(each, say(ATTRIBUTES[each], lang) || each, true)));
+  if (!asked.attributes.length) list.append(element("p", {text: word("nothing")}));
+  const until = new Date(asked.ends * 1000).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB");
+  showAsked(element("div", {class: "box"},
+    element("p", {class: "asker", text: word("asks", {name})}), list,
+    element("p", {text: word("in_scene", {scene: scene.names[lang]})}), element("p", {text: word("until", {time: until})}),
+    element("div", {class: "row"}, button("agree", () => answer(asked), "primary"),
+      button("refuse", () => { note(name, [word("kept")]); back(); }))));
+}
+
+async function answer(asked) {
+  const {pass, key} = wallet.passes[whose].at(-1), disclose = ticked("wanted");
+  try {
+    const text = await holder.answerChallenge(pass, key, asked, {disclose, now: Date.now()});
+    note(asked.asker.name[lang], disclose.map((each) => say(ATTRIBUTES[each], lang)));
+    showAsked(picture(text, "answer_picture"), button("done", back, "primary"));
+  } catch (error) {
+    showAsked(element("div", {class: "box bad", role: "alert"},
+      element("p", {text: say(REFUSALS[error.message] ?? REFUSALS.other, lang)}), button("done", back)));
+  }
+}
+
+function picture(text, label) {
+  const canvas = element("canvas", {role: "img", "aria-label": word(label), "data-text": text});
+  drawCode(canvas, text);
+  return element("div", {class: "shown"}, canvas);
+}
+
+// --- licenses -------------------------------------------------------------------------------------------------
+
+function drawLicenses() {
+  $("licenses-title").textContent = word(`licenses_${whose}`);
+  $("cards").replaceChildren(...wallet.licenses.filter((each) => each.owner === whose).map(card));
+}
+
+function plain(field, value) {
+  if (typeof value === "boolean") return say(YES_NO[value], lang);
+  return field?.codes?.[value] ? say(field.codes[value], lang) : value === "long-term" && lang === "zh" ? "长期" : value;
+}
+
+function card(license) {
+  const type = TYPES[license.type], list = element("dl"), box = element("article", {class: "box card"});
+  for (const [key, value] of Object.entries(license.fields)) {
+    const field = type.fields[key];
+    if (field) list.append(element("dt", {text: say([field.zh, field.en], lang)}), element("dd", {text: plain(field, value)}));
+  }
+  const face = license.portrait ? element("img", {alt: "", src: `data:image/jpeg;base64,${license.portrait.replace(/-/g, "+").replace(/_/g, "/")}`}) : null;
+  box.append(element("div", {class: "top"}, face, element("div", {}, element("h3", {text: say([type.zh, type.en], lang)}),
+    element("p", {text: license.issuer[lang]}))), list, button("present", () => choose(license, box), "primary"));
+  return box;
+}
+
+function choose(license, box) {
+  const {disclosures} = holder.readPass(license.credential), type = TYPES[license.type];
+  const fields = Object.keys(type.fields).filter((key) => disclosures.has(key));
+  const list = element("div", {id: "fields"}, ...fields.map((key) => check(key, say([type.fields[key].zh, type.fields[key].en], lang))));
+  const make = async () => {
+    const chosen = ticked("fields");
+    if (chosen.includes("portrait") && disclosures.has("portrait_image")) chosen.push("portrait_image");
+    const place = town.places[0];
+    // A presentation has the form of a code; its prefix says that a license is inside.
+    const code = await holder.makeCode(license.credential, wallet.key, {audience: place.audience, now: Date.now(), disclose: chosen});
+    note(place.names[lang], [say([type.zh, type.en], lang), ...chosen.filter((key) => type.fields[key]).map((key) => say([type.fields[key].zh, type.fields[key].en], lang))]);
+    box.replaceChildren(picture(`EWL${code.slice(3)}`, "license_picture"), button("done", drawLicenses, "primary"));
+  };
+  box.replaceChildren(element("h3", {text: say([type.zh, type.en], lang)}), element("p", {text: word("choose")}), list,
+    element("div", {class: "row"}, button("make", make, "primary"), button("done", drawLicenses)));
+}
+
+// --- who used them --------------------------------------------------------------------------------------------
+
+function note(to, what) {
+  wallet.uses.unshift({at: new Date(), to, what});
+}
+
+function drawUses() {
+  const lines = wallet.uses.map(({at, to, what}) => element("li", {class: "box"},
+    element("strong", {text: word("showed", {to})}), element("span", {text: what.join(lang === "zh" ? "、" : ", ")}),
+    element("time", {datetime: at.toISOString(), text: at.toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB")})));
+  $("uses").replaceChildren(...(lines.length ? lines : [element("li", {text: word("none")})]));
+}
+
+// --- the page -------------------------------------------------------------------------------------------------
+
+function trouble(key) {
+  $("trouble").textContent = key ? word(key) : "";
+  $("trouble").hidden = !key;
+}
+
+function open(name) {
+  tab = name;
+  closeCamera();
+  trouble("");
+  for (const id of ["code", "request", "licenses", "records"]) $(id).hidden = id !== name;
+  for (const each of document.querySelectorAll("[data-tab]")) {
+    if (each.dataset.tab === name) each.setAttribute("aria-current", "page");
+    else each.removeAttribute("aria-current");
+  }
+  draw();
+}
+
+function draw() {
+  document.documentElement.lang = lang === "zh" ? "zh-CN" : "en";
+  document.title = word("title");
+  for (const each of document.querySelectorAll("[data-word]")) each.textContent = word(each.dataset.word);
+  $("language").textContent = word("language");
+  $("language").lang = lang === "zh" ? "en" : "zh-CN";
+  $("whose").setAttribute("aria-label", word("whose"));
+  $("code-picture").setAttribute("aria-label", word("code_picture"));
+  if (!wallet.passes.person) return;
+  drawPlaces();
+  drawLicenses();
+  drawUses();
+}
+
+function listen() {
+  for (const each of document.querySelectorAll("[data-tab]")) each.addEventListener("click", () => open(each.dataset.tab));
+  for (const each of document.querySelectorAll("[data-whose]")) {
+    each.addEventListener("click", () => {
+      whose = each.dataset.whose;
+      for (const other of document.querySelectorAll("[data-whose]")) other.setAttribute("aria-pressed", other === each);
+      draw();
+      renew();
+    });
+  }
+  $("language").addEventListener("click", () => { lang = lang === "zh" ? "en" : "zh"; back(); draw(); });
+  $("senior").addEventListener("click", () => {
+    const on = document.documentElement.classList.toggle("senior");
+    $("senior").setAttribute("aria-pressed", on);
+    open("code");
+    renew();
+  });
+  $("place").addEventListener("change", () => { drawAttributes(); renew(); });
+  $("attributes").addEventListener("change", renew);
+  $("scan").addEventListener("click", openCamera);
+  $("sample").addEventListener("click", sample);
+  $("read").addEventListener("click", () => readQuestion($("question").value));
+}
+
+async function begin() {
+  draw();
+  listen();
+  if (!globalThis.crypto?.subtle) return trouble("no_crypto");
+  try {
+    town = await call("/example/start");
+    await Promise.all([getPasses("person"), getPasses("enterprise"), getLicenses()]);
+  } catch {
+    return trouble("no_town");
+  }
+  open("code");
+  await showCode();
+  setInterval(tick, 250);
+}
+
+begin();
