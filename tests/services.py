@@ -6,6 +6,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass, field
@@ -41,6 +42,13 @@ matters = ["M-1"]
 
 def clock() -> datetime:
     return datetime.now(UTC)
+
+
+def free_port() -> int:
+    """A port that nobody listens on now: two services must know each other's before they start."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @dataclass
@@ -180,6 +188,8 @@ class Land:
             ("licenses", Service.LICENSES),
             ("status", Service.STATUS),
             ("verify", Service.VERIFY),
+            ("receipts", Service.RECEIPTS),
+            ("objections", Service.OBJECTIONS),
         ):
             listed.signer(service).save(place / f"{name}.pem", PASSWORD)
         (place / "password").write_text(PASSWORD + "\n")
@@ -246,6 +256,8 @@ class Land:
         ]
         if agency:
             arguments += ["--issue", str(place / "authority.toml"), "--bases", str(place / "bases.toml")]
+            arguments += ["--receipts-key", str(place / "receipts.pem")]
+            arguments += ["--objections-key", str(place / "objections.pem")]
         return self.start_process([*arguments, *options], place)
 
     def start_process(self, arguments: list[str], place: Path) -> Running:

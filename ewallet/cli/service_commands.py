@@ -54,6 +54,11 @@ def _peer(text: str) -> tuple[str, str]:
 @click.option("--name", default="", help="Name of this terminal, for its status bar.")
 @click.option("--verify-key", type=click.Path(path_type=Path), help="Key to ask questions with.")
 @click.option("--verify-as", default="", help="URI under which the lists name that key.")
+@click.option("--receipts-key", type=click.Path(path_type=Path), help="Key to sign receipts with.")
+@click.option("--objections-key", type=click.Path(path_type=Path), help="Key to sign objections with.")
+@click.option("--record", is_flag=True, help="Write every verification down; receipts need it.")
+@click.option("--ratings", type=click.Path(path_type=Path), help="Be the rating service, with this file.")
+@click.option("--rate-at", default="", help="URL of the rating service (key: EWALLET_RATING_KEY).")
 @click.option("--issue", "agency", type=click.Path(path_type=Path), help="Issue too: an authority.toml.")
 @click.option("--partners", type=click.Path(path_type=Path), help="File of API keys (`ewallet partner`).")
 @click.option("--open-counter", is_flag=True, help="The counter's calls need no key although others do.")
@@ -73,6 +78,11 @@ def serve(
     name: str,
     verify_key: Path | None,
     verify_as: str,
+    receipts_key: Path | None,
+    objections_key: Path | None,
+    record: bool,  # noqa: FBT001 (a flag of the command line)
+    ratings: Path | None,
+    rate_at: str,
     agency: Path | None,
     partners: Path | None,
     open_counter: bool,  # noqa: FBT001 (a flag of the command line)
@@ -101,6 +111,12 @@ def serve(
         name=name,
         signer=_signer(verify_key),
         issuer=verify_as,
+        receipt_signer=_signer(receipts_key),
+        objection_signer=_signer(objections_key),
+        record=record or receipts_key is not None,
+        ratings=ratings,
+        rating_service=rate_at,
+        rating_key=os.environ.get("EWALLET_RATING_KEY", ""),
         agency=agency,
         partners=partners,
         open_counter=open_counter,

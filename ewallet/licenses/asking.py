@@ -51,7 +51,21 @@ _CONSENT: Final = cose.Profile(
 _COPY: Final = cose.Profile(
     typ=COPY_TYP,
     exp_required=True,
-    required=frozenset((cose.ISS, cose.AUD, cose.EXP, cose.IAT, "identifier", "purpose", "fields", "pdf")),
+    required=frozenset(
+        (
+            cose.ISS,
+            cose.AUD,
+            cose.EXP,
+            cose.IAT,
+            "identifier",
+            "purpose",
+            "fields",
+            "pdf",
+            "license",
+            "uri",
+            "idx",
+        )
+    ),
     limit=65_536,
 )
 
@@ -373,7 +387,10 @@ class CopyStatement:
         area: area code of the license.
         purpose: why.
         fields: the face, by key.
-        pdf: SHA-256 of the annotated copy; empty where only data was handed out.
+        pdf: SHA-256 of the annotated copy.
+        license: digest of the signed bytes of the document credential.
+        status_uri: its status list.
+        status_idx: its place there.
         issued_at: when, seconds since 1970.
         ends_at: the second from which the copy may not be used any more.
     """
@@ -387,6 +404,9 @@ class CopyStatement:
     purpose: str
     fields: Mapping[str, str]
     pdf: bytes
+    license: bytes
+    status_uri: str
+    status_idx: int
     issued_at: int
     ends_at: int
 
@@ -407,6 +427,9 @@ def make_statement(statement: CopyStatement, signer: Signer) -> bytes:
             "purpose": said.purpose,
             "fields": dict(said.fields),
             "pdf": said.pdf,
+            "license": said.license,
+            "uri": said.status_uri,
+            "idx": said.status_idx,
         },
         signer,
         typ=COPY_TYP,
@@ -416,18 +439,32 @@ def make_statement(statement: CopyStatement, signer: Signer) -> bytes:
 def verify_statement(
     token: bytes, trust: Trust, *, recipient: str, pdf: bytes, now: datetime
 ) -> CopyStatement:
-    """Verifies what came with a copy.
+    """Verifies what came with a copy: that it is this copy, handed out to this recipient.
 
     Args:
         token: the statement.
         trust: the trust lists.
         recipient: who received it, and checks it now.
-        pdf: the copy; empty if none came.
+        pdf: the copy.
         now: the time.
 
     Raises:
         Refused: form, `code.expired`, `code.audience`, `issuer.*`, `signature.issuer`,
             `disclosure.mismatch` (another copy).
+    """
+    said = read_statement(token, trust, now=now)
+    if said.recipient != recipient:
+        raise Refused("code.audience", "the copy was handed out to somebody else")
+    if said.pdf != sha256(pdf).digest():
+        raise Refused("disclosure.mismatch", "the statement is about another copy")
+    return said
+
+
+def read_statement(token: bytes, trust: Trust, *, now: datetime) -> CopyStatement:
+    """Verifies a statement alone: who said it, and that they may.
+
+    Raises:
+        Refused: form, `code.expired`, `issuer.*`, `signature.issuer`.
     """
     parsed = cose.parse_cwt(token, _COPY)
     iss = parsed.unverified_claims[cose.ISS]
@@ -442,10 +479,6 @@ def verify_statement(
             continue
         said = _statement(verified.claims)
         trust.decide(listed, type=said.type, region=said.area, signed_at=now, now=now)
-        if said.recipient != recipient:
-            raise Refused("code.audience", "the copy was handed out to somebody else")
-        if said.pdf != (sha256(pdf).digest() if pdf else b""):
-            raise Refused("disclosure.mismatch", "the statement is about another copy")
         return said
     raise last
 
@@ -457,7 +490,10 @@ def _statement(claims: Mapping[Any, Any]) -> CopyStatement:
     face = claims["fields"]
     if type(face) is not dict or not all(type(k) is str and type(v) is str for k, v in face.items()):
         raise Malformed("a statement with a face of another form")
-    if type(claims["pdf"]) is not bytes:
+    digests = (claims["pdf"], claims["license"])
+    if not all(type(each) is bytes and len(each) == 32 for each in digests):
+        raise Malformed("a statement of another form")
+    if type(claims["uri"]) is not str or type(claims["idx"]) is not int:
         raise Malformed("a statement of another form")
     return CopyStatement(
         issuer=claims[cose.ISS],
@@ -465,6 +501,9 @@ def _statement(claims: Mapping[Any, Any]) -> CopyStatement:
         **{name: claims[name] for name in texts},
         fields=face,
         pdf=claims["pdf"],
+        license=claims["license"],
+        status_uri=claims["uri"],
+        status_idx=claims["idx"],
         issued_at=claims[cose.IAT],
         ends_at=claims[cose.EXP],
     )

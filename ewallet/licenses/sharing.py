@@ -313,6 +313,9 @@ class Supplier:
                 purpose=ask.purpose,
                 fields=license_.fields,
                 pdf=sha256(pdf).digest(),
+                license=_document_digest(license_),
+                status_uri=license_.document_status.uri,
+                status_idx=license_.document_status.idx,
                 issued_at=seconds(now),
                 ends_at=seconds(day_end(ask.until)),
             ),
@@ -440,6 +443,12 @@ class Supplier:
             now=now,
         )
         return made[0]
+
+
+def _document_digest(license_: License) -> bytes:
+    """Digest of what the issuer signed in the document credential: the JWS signing input."""
+    signed = (license_.document or "").partition("~")[0].rpartition(".")[0]
+    return sha256(signed.encode()).digest()
 
 
 def use_of(ask: Ask, *, side: str, code: Code, identifier: str, trust_version: int, now: datetime) -> Use:

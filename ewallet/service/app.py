@@ -18,17 +18,23 @@ from ewallet import __version__
 from ewallet.errors import EwalletError
 from ewallet.licenses.deployment import Deployment
 from ewallet.licenses.render import Faces
-from ewallet.licenses.sharing import Supplier, UseLog, load_bases
+from ewallet.licenses.sharing import Supplier, load_bases
+from ewallet.licenses.sharing import UseLog as SharedUses
+from ewallet.licenses.trails import Trails
 from ewallet.service import examples
-from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, Doors
+from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, WATCH, Doors
 from ewallet.service.http import LOG, Face, Problem
 from ewallet.service.issuing import Agency
 from ewallet.service.metrics import Metrics
+from ewallet.service.objecting import Objections
 from ewallet.service.publishing import Folder, published_catalog
+from ewallet.service.receipting import Desk, Ratings
 from ewallet.service.retrieving import Exchange
 from ewallet.service.verifying import Counter
 from ewallet.service.watching import Watch
 from ewallet.verify.guards import open_guard
+from ewallet.verify.ratings import RatingService
+from ewallet.verify.receipts import UseLog
 from ewallet.verify.terminal import Place, Terminal
 
 if TYPE_CHECKING:
@@ -99,10 +105,18 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     calls = _Calls(app, doors)
-    _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics))
+    desk = None
+    if settings.record:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        desk = Desk(log=UseLog(settings.state / "uses.sqlite"), terminal=terminal, settings=settings)
+    _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics, desk=desk))
+    if settings.ratings is not None:
+        _add_ratings(calls, Ratings(service=RatingService(settings.ratings), settings=settings))
     _add_publishing(calls, settings)
     if issuer is not None:
         _add_agency(calls, Agency(issuer=issuer, settings=settings))
+        trails = Trails(issuer.register)
+        _add_objections(calls, Objections(terminal=terminal, settings=settings, trails=trails))
     _add_exchange(calls, _exchange(terminal, settings, guard, issuer))
     _add_operating(calls, Watch(terminal=terminal, settings=settings, metrics=metrics, issuer=issuer))
     _add_problems(app)
@@ -115,7 +129,7 @@ def create_app(settings: Settings) -> FastAPI:
 def _exchange(terminal: Terminal, settings: Settings, guard: ReplayGuard, issuer: Issuer | None) -> Exchange:
     if issuer is None:
         return Exchange(terminal=terminal, settings=settings, guard=guard)
-    uses = UseLog(issuer.register)
+    uses = SharedUses(issuer.register)
     bases = load_bases(settings.bases) if settings.bases else {}
     supplier = Supplier(issuer=issuer, faces=Faces.builtin(), uses=uses, bases=bases)
     return Exchange(terminal=terminal, settings=settings, guard=guard, supplier=supplier, uses=uses)
@@ -184,6 +198,7 @@ class _Calls:
 def _add_counter(calls: _Calls, counter: Counter) -> None:
     calls.add("POST", "/v1/verify", counter.verify, roles=COUNTER, tag="counter", **examples.VERIFY)
     calls.add("POST", "/v1/challenge", counter.challenge, roles=COUNTER, tag="counter", **examples.CHALLENGE)
+    calls.add("POST", "/v1/request", counter.request, roles=COUNTER, tag="counter", **examples.REQUEST)
     calls.add("GET", "/v1/state", counter.state, roles=COUNTER, tag="counter", **examples.STATE)
 
 
@@ -222,6 +237,30 @@ def _add_agency(calls: _Calls, agency: Agency) -> None:
         ("POST", "/v1/number", agency.number, COUNTER, examples.NUMBER),
     ):
         calls.add(method, path, handler, roles=roles, tag="agency", **documented)
+
+
+def _add_objections(calls: _Calls, objections: Objections) -> None:
+    for method, path, handler, roles, documented in (
+        ("POST", "/v1/objections", objections.start, SHARE, examples.OBJECTION),
+        ("GET", "/v1/objections", objections.show, READ, examples.OBJECTIONS),
+        ("POST", "/v1/objections/answer", objections.answer, ISSUE, examples.OBJECTION_ANSWER),
+        ("POST", "/v1/objections/close", objections.close, SHARE, examples.OBJECTION_CLOSE),
+        ("POST", "/v1/objections/send", objections.send, SHARE, examples.OBJECTION_SEND),
+        ("POST", "/v1/objections/trails", objections.receive, None, examples.TRAIL),
+    ):
+        calls.add(method, path, handler, roles=roles, tag="objections", **documented)
+
+
+def _add_ratings(calls: _Calls, ratings: Ratings) -> None:
+    for path, handler, roles, documented in (
+        ("/v1/ratings", ratings.rate, None, examples.RATE),
+        ("/v1/ratings/mine", ratings.outcome, None, examples.RATING_MINE),
+        ("/v1/ratings/tokens", ratings.register, SHARE, examples.RATING_TOKEN),
+        ("/v1/ratings/totals", ratings.totals, SHARE | WATCH, examples.RATING_TOTALS),
+        ("/v1/ratings/cases", ratings.cases, SHARE | WATCH, examples.RATING_CASES),
+        ("/v1/ratings/corrections", ratings.correct, SHARE, examples.RATING_CORRECTION),
+    ):
+        calls.add("POST", path, handler, roles=roles, tag="ratings", **documented)
 
 
 def _add_exchange(calls: _Calls, exchange: Exchange) -> None:

@@ -86,6 +86,12 @@ VERIFY: Final[dict[str, Any]] = {
             "properties": {
                 "text": {**_TEXT, "description": "What was scanned."},
                 "answering": {**_TEXT, "description": "The question (EWQ) that this must answer."},
+                "use": {
+                    "type": "object",
+                    "description": "What it is for: goes to the record and the receipt.",
+                    "additionalProperties": False,
+                    "properties": dict.fromkeys(("officer", "matter", "case", "purpose"), _TEXT),
+                },
             },
         },
         {"text": "EWC2KCE..."},
@@ -93,7 +99,7 @@ VERIFY: Final[dict[str, Any]] = {
             ("application/octet-stream", "application/pdf", "image/png", "image/jpeg", "text/plain"), _FILE
         ),
     ),
-    "responses": _answers(_ACCEPTED, 400, 408, 409, 413, 415, 422, 429, 501),
+    "responses": _answers(_ACCEPTED, 400, 401, 403, 408, 409, 413, 415, 422, 429, 501, 503),
 }
 
 CHALLENGE: Final[dict[str, Any]] = {
@@ -433,7 +439,7 @@ NUMBER: Final[dict[str, Any]] = {
     "requestBody": _body({"required": ["number"], "properties": {"number": _TEXT}}, {"number": "JY131..."}),
     "responses": _answers(
         {
-            "known": True,
+            "status": "valid",
             "licenses": [
                 {
                     "type": "310100717000200",
@@ -573,3 +579,165 @@ USES: Final[dict[str, Any]] = {
         *_WRITES,
     ),
 }
+
+_QUERY: Final = {
+    "credentials": [
+        {
+            "id": "license_1",
+            "format": "dc+sd-jwt",
+            "meta": {"vct_values": ["https://ewallet.example/vct/11100000MB0143028R001/1"]},
+            "claims": [{"path": ["name"]}],
+        }
+    ]
+}
+REQUEST: Final[dict[str, Any]] = {
+    "summary": "Make a signed question for licenses and fields (DCQL)",
+    "status": 201,
+    "requestBody": _body(
+        {
+            "required": ["query", "about"],
+            "properties": {
+                "query": {"type": "object"},
+                "about": {"type": "object", "additionalProperties": _TEXT},
+                "life": {"type": "integer", "minimum": 1, "maximum": 600},
+            },
+        },
+        {"query": _QUERY, "about": {"purpose": "办理食品经营许可", "case": "2026-0042"}},
+    ),
+    "responses": _answers(
+        {
+            "text": "EWQ2KCE...",
+            "venue": "https://sh.ewallet.example/v/1",
+            "scene": "counter",
+            "iat": 1772425205,
+            "exp": 1772425265,
+        },
+        *_WRITES,
+        status=201,
+    ),
+}
+
+# --- objections ---------------------------------------------------------------------------------------------
+
+_TRAIL: Final = {
+    "case": "00112233445566778899aabbccddeeff",
+    "issuer": "https://js.ewallet.example/a/market",
+    "field": "address",
+    "open": True,
+    "result": None,
+    "messages": [
+        {
+            "act": "raise",
+            "at": "2026-03-02T04:20:05+00:00",
+            "entity": "https://sh.ewallet.example/a/market",
+            "to": "https://js.ewallet.example/a/market",
+            "result": None,
+            "text": "the address differs from the registered one",
+        }
+    ],
+}
+_CASE_BODY: Final = {"case": {"type": "string", "pattern": "^[0-9a-f]{32}$"}, "text": _TEXT}
+_CASE_SENT: Final = {"case": "00112233445566778899aabbccddeeff"}
+OBJECTION: Final[dict[str, Any]] = {
+    "summary": "Object to one field of a license that was retrieved",
+    "status": 201,
+    "requestBody": _body(
+        {
+            "required": ["statement", "field", "evidence"],
+            "properties": {"statement": _TEXT, "field": _TEXT, "evidence": _TEXT, "text": _TEXT},
+        },
+        {"statement": "0oRY...", "field": "address", "evidence": "JVBERi0..."},
+    ),
+    "responses": _answers({**_TRAIL, "sent": True}, *_WRITES, status=201),
+}
+OBJECTIONS: Final[dict[str, Any]] = {
+    "summary": "All objections, and the notices to be published",
+    "responses": _answers({"objections": [_TRAIL], "notices": []}, 401, 403, 429, 503),
+}
+OBJECTION_ANSWER: Final[dict[str, Any]] = {
+    "summary": "Answer an objection, for the issuing province",
+    "requestBody": _body(
+        {
+            "required": ["case", "result"],
+            "properties": {
+                **_CASE_BODY,
+                "result": {"type": "string", "enum": ["upheld", "rejected", "corrected"]},
+            },
+        },
+        {**_CASE_SENT, "result": "corrected"},
+    ),
+    "responses": _answers({**_TRAIL, "sent": True}, *_WRITES),
+}
+OBJECTION_CLOSE: Final[dict[str, Any]] = {
+    "summary": "Close an objection",
+    "requestBody": _body({"required": ["case"], "properties": _CASE_BODY}, _CASE_SENT),
+    "responses": _answers({**_TRAIL, "open": False, "sent": True}, *_WRITES),
+}
+OBJECTION_SEND: Final[dict[str, Any]] = {
+    "summary": "Send an objection's trail once more",
+    "requestBody": _body({"required": ["case"], "properties": _CASE_BODY}, _CASE_SENT),
+    "responses": _answers({**_TRAIL, "sent": True}, *_WRITES),
+}
+TRAIL: Final[dict[str, Any]] = {
+    "summary": "Take a trail from another authority",
+    "status": 201,
+    "requestBody": _body(
+        {"required": ["trail"], "properties": {"trail": {"type": "array", "items": _TEXT}}},
+        {"trail": ["0oRY..."]},
+    ),
+    "responses": _answers(_TRAIL, *_WRITES, status=201),
+}
+
+# --- ratings ------------------------------------------------------------------------------------------------
+
+_TOKEN: Final = "A" * 43
+_CORRECTION: Final = {"case": 1, "opened": "2026-03-02", "text": "too slow", "answer": "", "answered": None}
+
+
+def _rating(
+    summary: str, properties: dict[str, Any], sent: dict[str, Any], got: Any, status: int = 200
+) -> Any:
+    body = _body({"required": sorted(sent), "properties": properties}, sent)
+    return {
+        "summary": summary,
+        "status": status,
+        "requestBody": body,
+        "responses": _answers(got, *_WRITES, status=status),
+    }
+
+
+RATE: Final[dict[str, Any]] = _rating(
+    "Rate a service, once, with the token of a receipt",
+    {"token": _TEXT, "good": {"type": "boolean"}, "text": _TEXT},
+    {"token": _TOKEN, "good": True},
+    {"case": None},
+    201,
+)
+RATING_MINE: Final[dict[str, Any]] = _rating(
+    "What became of a bad rating, for who gave it", {"token": _TEXT}, {"token": _TOKEN}, _CORRECTION
+)
+RATING_TOKEN: Final[dict[str, Any]] = _rating(
+    "Tell the digest of a receipt's token",
+    {"digest": _TEXT, "venue": _TEXT},
+    {"digest": _TOKEN, "venue": "https://sh.ewallet.example/v/1"},
+    {"registered": True},
+    201,
+)
+RATING_TOTALS: Final[dict[str, Any]] = _rating(
+    "Totals of a venue, once enough have rated",
+    {"venue": _TEXT},
+    {"venue": "https://sh.ewallet.example/v/1"},
+    {"venue": "https://sh.ewallet.example/v/1", "totals": {"good": 40, "bad": 2}},
+)
+RATING_CASES: Final[dict[str, Any]] = _rating(
+    "Corrections of a venue",
+    {"venue": _TEXT},
+    {"venue": "https://sh.ewallet.example/v/1"},
+    {"venue": "https://sh.ewallet.example/v/1", "cases": [_CORRECTION]},
+)
+RATING_CORRECTION: Final[dict[str, Any]] = _rating(
+    "Answer a correction",
+    {"case": {"type": "integer"}, "text": _TEXT, "officer": _TEXT},
+    {"case": 1, "text": "a second window is open now", "officer": "clerk-7"},
+    {**_CORRECTION, "answer": "a second window is open now", "answered": "2026-03-03"},
+)

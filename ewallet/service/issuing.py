@@ -320,7 +320,10 @@ class Agency:
         typed = member(data, "number", str).strip()
         if not 1 <= len(typed) <= 80:
             raise Problem(422, "number: 1 to 80 characters", field="number")
-        return answer(await _working(lambda: self._by_number(typed)))
+        found = await _working(lambda: self._by_number(typed))
+        if not found["licenses"]:
+            raise Problem(404, "no license of that number")
+        return answer(found)
 
     def _by_number(self, typed: str) -> dict[str, Any]:
         register, now = self.issuer.register, self.settings.now()
@@ -343,7 +346,8 @@ class Agency:
                     "in_force": state is State.VALID and not ended and license_.starts_at <= now,
                 }
             )
-        return {"known": bool(found), "licenses": found, "at": now.isoformat()}
+        best = max(found, key=lambda each: (each["in_force"], each["state"] == "suspended"), default=None)
+        return {"status": best["state"] if best else None, "licenses": found, "at": now.isoformat()}
 
     def _names(self, code: str) -> dict[str, str]:
         type_ = self.issuer.catalog.get(code)

@@ -6,18 +6,15 @@ type and region, with an ask signed by its own verify key. Both sides record the
 
 from __future__ import annotations
 
-import urllib.error
-import urllib.request
 from base64 import b64decode, b64encode
 from binascii import Error as NotBase64
 from dataclasses import dataclass, field
 from datetime import date
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urlsplit
 
 from starlette.concurrency import run_in_threadpool
 
-from ewallet.errors import EwalletError, Malformed, NotFound, Refused, RegisterError
+from ewallet.errors import EwalletError, NotFound, Refused, RegisterError
 from ewallet.licenses.asking import (
     WORDS,
     Ask,
@@ -31,12 +28,11 @@ from ewallet.licenses.sharing import Shared, use_of
 from ewallet.moments import seconds
 from ewallet.service.http import LOG, Problem, answer, member, read_object
 from ewallet.service.issuing import problem_of
+from ewallet.service.peers import address, send
 from ewallet.trust.entries import Service
 from ewallet.verify.replay import challenge_spending
-from ewallet.wire import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
     from datetime import datetime
 
     from starlette.requests import Request as Call
@@ -49,11 +45,6 @@ if TYPE_CHECKING:
     from ewallet.trust.trust import Trust
     from ewallet.verify.replay import ReplayGuard
     from ewallet.verify.terminal import Terminal
-
-PATIENCE: Final = 10.0
-"""Seconds to wait for another authority."""
-MAX_ANSWER: Final = 16 * 1024 * 1024
-"""Bytes of its answer: a copy with a portrait in full colour, many times."""
 
 _MEMBERS: Final = (
     "type",
@@ -150,7 +141,7 @@ class Exchange:
         if settings.signer is None or self.uses is None:
             raise Problem(409, "this service has no key or no register to ask others with")
         token = make_ask(ask, settings.signer, issuer=settings.issuer, to=owner, now=now)
-        got = _call(_address(owner, settings.peers), token)
+        got = send(address(owner, settings.peers, "/v1/supply"), {"ask": b64encode(token).decode()})
         code = _code(got)
         local: dict[str, Any] | None = None
         identifier = ""
@@ -206,7 +197,7 @@ class Exchange:
 
     async def supply(self, call: Call) -> Response:
         """POST /v1/supply: answers an ask that is signed by a listed verifier."""
-        token = _decoded(member(await read_object(call), "ask", str), "ask")
+        token = decoded(member(await read_object(call), "ask", str), "ask")
         return await _answered(lambda: self._supply(token))
 
     def _supply(self, token: bytes) -> dict[str, Any]:
@@ -226,7 +217,7 @@ class Exchange:
 
     async def holder_uses(self, call: Call) -> Response:
         """POST /v1/uses: who used a license, for its holder: a bound device signs that it asks."""
-        proof = _decoded(member(await read_object(call), "proof", str), "proof")
+        proof = decoded(member(await read_object(call), "proof", str), "proof")
         return await _answered(lambda: self._uses(proof))
 
     def _uses(self, proof: bytes) -> dict[str, Any]:
@@ -284,11 +275,16 @@ def _ask(data: dict[str, Any], *, recipient: str) -> Ask:
         until = date.fromisoformat(member(data, "until", str))
     except ValueError as error:
         raise Problem(422, "until: a day", field="until", code=int(Code.FIELD_MISSING)) from error
-    consent = _decoded(member(data, "consent", str, default=""), "consent")
+    consent = decoded(member(data, "consent", str, default=""), "consent")
     return Ask(recipient=recipient, until=until, consent=consent, **values)
 
 
-def _decoded(text: str, name: str) -> bytes:
+def decoded(text: str, name: str) -> bytes:
+    """Bytes from base64.
+
+    Raises:
+        Problem: 422.
+    """
     try:
         return b64decode(text, validate=True)
     except (NotBase64, ValueError) as error:
@@ -318,42 +314,6 @@ def _owner(trust: Trust, type_: str, region: str, now: datetime) -> str:
     return wide
 
 
-def _address(owner: str, peers: Mapping[str, str]) -> str:
-    """Where the service of an authority listens: configured, or at the origin of its URI."""
-    known = [prefix for prefix in peers if owner.startswith(prefix)]
-    if known:
-        return peers[max(known, key=len)].rstrip("/") + "/v1/supply"
-    parts = urlsplit(owner)
-    return f"{parts.scheme}://{parts.netloc}/v1/supply"
-
-
-class _NoRedirect(urllib.request.HTTPRedirectHandler):
-    def redirect_request(self, *_: object) -> None:
-        """An authority answers itself: who is asked was decided by the lists."""
-
-
-_OPENER: Final = urllib.request.build_opener(_NoRedirect)
-
-
-def _call(address: str, token: bytes) -> dict[str, Any]:
-    body = b'{"ask": "' + b64encode(token) + b'"}'
-    request = urllib.request.Request(  # noqa: S310 (the address is configured or an origin of the lists)
-        address, body, {"Content-Type": "application/json"}, method="POST"
-    )
-    try:
-        try:
-            with _OPENER.open(request, timeout=PATIENCE) as response:
-                content = response.read(MAX_ANSWER + 1)
-        except urllib.error.HTTPError as refused:
-            content = refused.read(MAX_ANSWER + 1)
-        data = decode_json(content, limit=MAX_ANSWER)
-    except (OSError, ValueError, Malformed) as error:
-        raise Problem(503, "the other authority does not answer") from error
-    if not isinstance(data, dict):
-        raise Problem(503, "the other authority does not answer")
-    return data
-
-
 def _code(got: dict[str, Any]) -> Code:
     try:
         code = Code(got.get("code"))  # type: ignore[arg-type]  # a foreign value: refused below
@@ -367,4 +327,4 @@ def _code(got: dict[str, Any]) -> Code:
 
 def _bytes(got: dict[str, Any], name: str) -> bytes:
     value = got.get(name)
-    return _decoded(value if isinstance(value, str) else "", name)
+    return decoded(value if isinstance(value, str) else "", name)

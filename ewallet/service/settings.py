@@ -36,6 +36,12 @@ class Settings:
         agency: file of an issuing authority (`ewallet.licenses.deployment`); None: nothing is issued here.
         partners: file of API keys; None: nobody has one.
         open_counter: the counter's calls need no key although others do.
+        receipt_signer: key for receipts, of the same entity; None: no receipts.
+        objection_signer: key for objections, of the same entity; None: none are raised or answered.
+        record: whether verifications are recorded.
+        ratings: file of the rating service; None: it runs elsewhere, or not at all.
+        rating_service: URL of the rating service, told of receipts; empty: there is none.
+        rating_key: API key for it.
         peers: addresses of other authorities' services, by the beginning of their URIs.
         bases: file of legal bases for retrieval without consent; None: there are none.
         signer: key of the service's own verifier, to ask questions; None: it asks none.
@@ -59,6 +65,12 @@ class Settings:
     bases: Path | None = None
     signer: Signer | None = None
     issuer: str = ""
+    receipt_signer: Signer | None = None
+    objection_signer: Signer | None = None
+    record: bool = False
+    ratings: Path | None = None
+    rating_service: str = ""
+    rating_key: str = ""
     refresh: float = REFRESH
     log: bool = True
     now: Callable[[], datetime] = clock

@@ -7,11 +7,15 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
-from ewallet.code.challenge import LIFE, MAX_LIFE, make_challenge, own_question
-from ewallet.errors import MissingExtra, Refused
+from ewallet.code.challenge import LIFE, MAX_LIFE, About, make_challenge, own_question
+from ewallet.errors import Malformed, MissingExtra, Refused
+from ewallet.licenses.catalog import Catalog
 from ewallet.service.http import Problem, answer, media_type, member, read_body, read_object
+from ewallet.service.receipting import use_from
 from ewallet.verify.files import MAX_FILE
+from ewallet.verify.receipts import Use
 from ewallet.verify.report import to_json, to_text
+from ewallet.verify.requests import ask, from_dcql
 
 if TYPE_CHECKING:
     from starlette.requests import Request as Call
@@ -19,8 +23,8 @@ if TYPE_CHECKING:
 
     from ewallet.code.challenge import Challenge, Request
     from ewallet.service.metrics import Metrics
+    from ewallet.service.receipting import Desk
     from ewallet.service.settings import Settings
-    from ewallet.verify.result import Verification
     from ewallet.verify.terminal import Terminal
 
 ANSWERING: Final = "x-ewallet-answering"
@@ -35,11 +39,13 @@ class Counter:
         terminal: the open counter.
         settings: how the process was started.
         metrics: where outcomes are counted.
+        desk: writes every verification down; None: nothing is recorded.
     """
 
     terminal: Terminal
     settings: Settings
     metrics: Metrics
+    desk: Desk | None = None
 
     async def verify(self, call: Call) -> Response:
         """POST /v1/verify: a text in JSON, or a picture, PDF or credential as it is."""
@@ -49,12 +55,13 @@ class Counter:
             data = await read_object(call)
             text = member(data, "text", str)
             answering = self._question(member(data, "answering", str, default=""))
-            if self.terminal.blocks:
+            use = use_from(data, self.terminal.name)
+            if self.terminal.blocks or self.desk is not None:
                 found = await run_in_threadpool(self.terminal.verify, text, now=now, answering=answering)
             else:
                 found = self.terminal.verify(text, now=now, answering=answering)
         else:
-            content = await self._file(call, kind)
+            content, use = await self._file(call, kind), Use(terminal=self.terminal.name)
             answering = self._question(call.headers.get(ANSWERING, ""))
             try:
                 found = await run_in_threadpool(
@@ -62,11 +69,47 @@ class Counter:
                 )
             except MissingExtra as missing:
                 raise Problem(501, str(missing)) from missing
-        return self._answer(found)
-
-    def _answer(self, found: Verification) -> Response:
+        said: dict[str, Any] = to_json(found)
+        verifier = self.terminal.verifier
+        if self.desk is not None and verifier is not None:
+            said |= await run_in_threadpool(self.desk.record, found, use, verifier)
         self.metrics.outcome(found.outcome.value, found.reason.code if found.reason else "")
-        return answer(to_text(to_json(found)))
+        return answer(to_text(said))
+
+    async def request(self, call: Call) -> Response:
+        """POST /v1/request: a signed question for licenses and fields, to show as a QR code."""
+        data = await read_object(call)
+        settings, verifier = self.settings, self.terminal.verifier
+        if settings.signer is None:
+            raise Problem(409, "this service has no key to ask with")
+        if verifier is None:
+            raise Problem(503, "there are no trust lists", reason=self.terminal.problem)
+        life = member(data, "life", int, default=LIFE)
+        if not 0 < life <= MAX_LIFE:
+            raise Problem(422, f"a question lives for 1 to {MAX_LIFE} seconds", field="life")
+        about = member(data, "about", dict)
+        try:
+            wanted = from_dcql(member(data, "query", dict), Catalog.builtin())
+            made = ask(
+                settings.signer,
+                verifier.trust,
+                issuer=settings.issuer,
+                scene=verifier.policy.scene,
+                licenses=wanted,
+                about=About.of_claim(about),
+                now=settings.now(),
+                life=life,
+            )
+        except Malformed as error:
+            raise Problem(422, error.detail) from error
+        except ValueError as error:
+            raise Problem(422, str(error), field="about") from error
+        except Refused as refused:
+            raise Problem(403, refused.detail or refused.reason, reason=refused.reason) from refused
+        return answer(
+            {"text": made.text, "venue": made.venue, "scene": made.scene, "iat": made.iat, "exp": made.exp},
+            201,
+        )
 
     @staticmethod
     async def _file(call: Call, kind: str) -> bytes:

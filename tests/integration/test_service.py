@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from base64 import b64encode
+import time
+from base64 import b64decode, b64encode
 from datetime import timedelta
 
 import pytest
 
-from ewallet.code.challenge import check_challenge
+from ewallet.code.challenge import Wanted, check_challenge, check_question
 from ewallet.keys import SigningKey
 from ewallet.licenses import binding
 from ewallet.licenses.asking import make_consent
 from ewallet.licenses.presenting import present
 from ewallet.moments import day_of
 from ewallet.trust.distribution import TrustStore
+from ewallet.verify.answering import Card, respond
 from ewallet.verify.policy import Policy
+from ewallet.verify.ratings import token_digest
+from ewallet.verify.receipts import UseLog, verify_receipt
 from ewallet.verify.replay import MemoryGuard
+from ewallet.verify.requests import to_dcql
 from ewallet.verify.sources import status_source
 from ewallet.verify.verifier import Verifier
 from ewallet.wire import b64u_decode, b64u_encode
-from tests.agency import record
-from tests.services import BUSINESS, Land, call, clock
+from tests.agency import CATALOG, record
+from tests.services import BASE, BUSINESS, Land, call, clock, free_port
 
 pytest.importorskip("fastapi", reason="the extra 'service' is not installed")
 
@@ -44,8 +49,16 @@ def license_32(land):
 @pytest.fixture(scope="module")
 def pair(land, license_32):
     land.publish_status()
-    jiangsu = land.serve("32")
-    shanghai = land.serve("31", "--peer", f"https://js.ewallet.example/={jiangsu.url}")
+    ports = {"31": free_port(), "32": free_port()}
+    shanghai, jiangsu = (
+        land.serve(
+            here,
+            *("--port", str(ports[here])),
+            *("--peer", f"https://{name}.ewallet.example/=http://127.0.0.1:{ports[there]}"),
+            *(("--ratings", str(land.place(here) / "ratings.sqlite")) if here == "31" else ()),
+        )
+        for here, there, name in (("31", "32", "js"), ("32", "31", "sh"))
+    )
     return shanghai, jiangsu
 
 
@@ -248,6 +261,7 @@ def test_a_bulk_job_tells_how_far_it_is(land, shanghai):
     assert started.status == 202, started.body
     job = started.json["job"]
     for _ in range(100):
+        time.sleep(0.05)
         state = shanghai.call("GET", f"/v1/jobs/{job}", key=agency).json
         if state["state"] in ("done", "failed"):
             break
@@ -325,8 +339,6 @@ def test_two_provinces_share_a_license_with_consent(land, pair, license_32):
 
 
 def test_what_is_handed_out_is_a_copy_that_verifies_and_carries_no_master(land, pair, license_32):
-    from base64 import b64decode
-
     from ewallet.formats.typeset import attachments
 
     shanghai, jiangsu = pair
@@ -392,6 +404,80 @@ def test_states_have_their_codes(land, shanghai):
         case = {**CASE, "number": number}
         assert shanghai.call("POST", f"/v1/licenses/{act}", {**named, "case": case}, key=agency).status == 200
         assert shanghai.call("POST", "/v1/retrieve", body, key=window).json["code"] == code
+
+
+def test_an_objection_travels_to_the_issuer_and_back(land, pair, license_32):
+    shanghai, jiangsu = pair
+    issued, device, _ = license_32
+    body = ask(land, holder=record(BUSINESS, 7)["uscc"], consent=consent(land, issued, device))
+    window = key(land, "window")
+    statement = shanghai.call("POST", "/v1/retrieve", body, key=window).json["statement"]
+    evidence = b64encode(b"made-up evidence").decode()
+    wrong = {"statement": statement, "field": "no_such_field", "evidence": evidence}
+    assert shanghai.call("POST", "/v1/objections", wrong, key=window).status == 422
+    raised = shanghai.call("POST", "/v1/objections", {**wrong, "field": "address"}, key=window)
+    assert raised.status == 201, raised.body
+    assert raised.json["sent"] is True
+    case = {"case": raised.json["case"]}
+
+    agency = key(land, "agency", "32")
+    listed = jiangsu.call("GET", "/v1/objections", key=agency).json
+    assert [each["case"] for each in listed["objections"]] == [case["case"]]
+    assert [each["field"] for each in listed["notices"]] == ["address"]
+    told = jiangsu.call("POST", "/v1/objections/answer", {**case, "result": "corrected"}, key=agency).json
+    assert told["sent"] is True, told
+    closed = shanghai.call("POST", "/v1/objections/close", case, key=window).json
+    assert (closed["open"], closed["result"], closed["sent"]) == (False, "corrected", True)
+    listed = jiangsu.call("GET", "/v1/objections", key=agency).json
+    assert listed["notices"] == []
+    acts = [each["act"] for each in listed["objections"][0]["messages"]]
+    assert acts == ["raise", "answer", "close"]
+
+
+def test_a_use_is_recorded_receipted_and_rated_once(land, shanghai):
+    _, device, held = land.issue("31", 60)
+    land.publish_status()
+    now = clock()
+    venue = shanghai.call("GET", "/v1/state").json["policy"]["venue"]
+    shown = present(held.sd_cwt, device, audience=venue, nonce=None, disclose=["name"], now=now)
+    use = {"matter": "M-1", "case": "U-1", "purpose": "办理示例事项", "officer": "clerk-1"}
+    found = shanghai.call("POST", "/v1/verify", {"text": shown, "use": use}).json
+    assert found["outcome"] == "ACCEPTED"
+    trust = TrustStore.open(land.directory / "wallet-2").refresh(land.bundle, clock())
+    receipt = verify_receipt(b64decode(found["receipt"]), trust, now=clock())
+    assert (receipt.issuer.uri, receipt.about["case"]) == (land.market["31"].uri, "U-1")
+    assert receipt.number == found["recorded"]
+    with UseLog(land.place("31") / "state" / "uses.sqlite") as log:
+        log.check(witness=(receipt.number, receipt.entry))
+
+    token = b64u_encode(receipt.rating)
+    digest = b64u_encode(token_digest(receipt.rating))
+    registered = {"digest": digest, "venue": venue}
+    assert shanghai.call("POST", "/v1/ratings/tokens", registered, key=key(land, "window")).status == 201
+    rated = shanghai.call("POST", "/v1/ratings", {"token": token, "good": False, "text": "too slow"})
+    assert rated.status == 201, rated.body
+    assert shanghai.call("POST", "/v1/ratings", {"token": token, "good": True}).status == 409
+    fixed = {"case": rated.json["case"], "text": "a second window", "officer": "clerk-2"}
+    assert shanghai.call("POST", "/v1/ratings/corrections", fixed, key=key(land, "window")).status == 200
+    mine = shanghai.call("POST", "/v1/ratings/mine", {"token": token}).json
+    assert mine["answer"] == "a second window"
+    totals = shanghai.call("POST", "/v1/ratings/totals", {"venue": venue}, key=key(land, "window")).json
+    assert totals["totals"] is None  # one rating would be that rating
+
+
+def test_licenses_are_asked_for_and_shown_within_one_request(land, shanghai):
+    _, device, held = land.issue("31", 61)
+    land.publish_status()
+    query = to_dcql([Wanted(types=(CATALOG[BUSINESS].code,), fields=("name",))], CATALOG, base=BASE)
+    about = {"purpose": "办理示例事项", "case": "R-1"}
+    made = shanghai.call("POST", "/v1/request", {"query": query, "about": about})
+    assert made.status == 201, made.body
+    trust = TrustStore.open(land.directory / "wallet-3").refresh(land.bundle, clock())
+    asked = check_question(made.json["text"], trust, now=clock())
+    shown = respond(asked, [Card.read(held.sd_cwt, device)], now=clock())
+    body = {"text": shown, "answering": made.json["text"]}
+    assert shanghai.call("POST", "/v1/verify", body).json["outcome"] == "ACCEPTED"
+    assert shanghai.call("POST", "/v1/verify", body).json["outcome"] == "REJECTED"
 
 
 def test_it_stops_gracefully(land):
