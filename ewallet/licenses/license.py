@@ -6,12 +6,13 @@ A license is a record; credentials, seals and printed copies are made from it an
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from functools import cached_property, lru_cache
+from functools import cached_property
 from hashlib import sha256
 from typing import TYPE_CHECKING, Final
 
+from cbor2 import dumps
+
 from ewallet.moments import day_end, day_start
-from ewallet.wire import cbor_head
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -135,24 +136,13 @@ class License:
         return None if self.valid_until is None else day_end(self.valid_until)
 
 
-@lru_cache(maxsize=1024)
-def _encoded_key(key: str) -> bytes:
-    return _encoded_text(key)
-
-
-def _encoded_text(text: str) -> bytes:
-    data = text.encode()
-    return cbor_head(3, len(data)) + data
-
-
 def encode_face(face: Iterable[tuple[str, str]]) -> bytes:
     """Deterministic CBOR of a face: an array of [key, value], in catalog order (RFC 8949, 4.2.1).
 
-    Written out here because a register issues a hundred thousand at a time; a test compares it with
-    `ewallet.wire.encode_cbor`.
+    Arrays of text have one encoding with shortest heads, so that the encoder needs no ordering: a register
+    issues a hundred thousand at a time. A test compares this with `ewallet.wire.encode_cbor`.
     """
-    pairs = [b"\x82" + _encoded_key(key) + _encoded_text(value) for key, value in face]
-    return cbor_head(4, len(pairs)) + b"".join(pairs)
+    return dumps([[key, value] for key, value in face])
 
 
 def _sha256(data: bytes) -> bytes:

@@ -636,59 +636,59 @@ class Register:
             raise NotFound("the register has no such version")
         return str(found)
 
-    def _license(self, connection: Connection, row: Any) -> License:
-        images = json.loads(row.images) if row.images else {}
+    def _license(self, connection: Connection, row: Sequence[Any]) -> License:
+        """A license from a row that begins with `_OF_LICENSE`: unpacked at once, since a thousand come."""
+        type_code, type_key, number_, authority, type_version, identifier, version, replaces = row[:8]
+        authority_name, area, holders, face, images, valid_from, valid_until, issued_on = row[8:16]
+        issued_at, salt, digest_name, digest, document, shard, idx = row[16:23]
         return License(
-            type_code=row.type_code,
-            type_key=row.type_key,
-            type_version=row.type_version,
-            identifier=row.identifier,
-            number=row.number,
-            version=row.version,
-            replaces=row.replaces,
-            authority=row.authority,
-            authority_name=row.authority_name,
-            area=row.area,
-            holders=tuple(Holder.from_claim(item) for item in json.loads(row.holders)),
-            face=tuple(json.loads(row.face).items()),
-            images={key: b64decode(value) for key, value in images.items()},
-            valid_from=date.fromisoformat(row.valid_from),
-            valid_until=date.fromisoformat(row.valid_until) if row.valid_until else None,
-            issued_on=date.fromisoformat(row.issued_on),
-            issued_at=row.issued_at,
-            salt=bytes(row.salt),
-            digest_name=row.digest_name,
-            face_digest=bytes(row.face_digest),
-            document_status=self.reference(connection, row.shard, row.idx),
-            document=row.document,
+            type_code=type_code,
+            type_key=type_key,
+            type_version=type_version,
+            identifier=identifier,
+            number=number_,
+            version=version,
+            replaces=replaces,
+            authority=authority,
+            authority_name=authority_name,
+            area=area,
+            holders=tuple(map(Holder.from_claim, json.loads(holders))),
+            face=tuple(json.loads(face).items()),
+            images={key: b64decode(value) for key, value in json.loads(images).items()} if images else {},
+            valid_from=date.fromisoformat(valid_from),
+            valid_until=date.fromisoformat(valid_until) if valid_until else None,
+            issued_on=date.fromisoformat(issued_on),
+            issued_at=issued_at,
+            salt=bytes(salt),
+            digest_name=digest_name,
+            face_digest=bytes(digest),
+            document_status=self.reference(connection, shard, idx),
+            document=document,
         )
 
 
-_VERSIONS: Final = select(
-    tables.version,
-    tables.license_.c.type_code,
-    tables.license_.c.type_key,
-    tables.license_.c.number,
-    tables.license_.c.authority,
-).join(tables.license_, tables.license_.c.id == tables.version.c.license_id)
-
-
+_l, _v = tables.license_.c, tables.version.c
+_OF_LICENSE: Final = (
+    *(_l.type_code, _l.type_key, _l.number, _l.authority, _v.type_version, _v.identifier, _v.version),
+    *(_v.replaces, _v.authority_name, _v.area, _v.holders, _v.face, _v.images, _v.valid_from),
+    *(_v.valid_until, _v.issued_on, _v.issued_at, _v.salt, _v.digest_name, _v.face_digest, _v.document),
+    *(_v.shard, _v.idx),
+)
+_VERSIONS: Final = select(*_OF_LICENSE).join_from(
+    tables.version, tables.license_, tables.license_.c.id == tables.version.c.license_id
+)
 _NEWEST: Final = _VERSIONS.where(
     tables.version.c.license_id == bindparam("of"), tables.version.c.version == bindparam("newest")
 )
 _named = tables.version.alias("named")
 _NEWEST_OF: Final = (
     select(
-        tables.version,
-        tables.license_.c.id,
-        tables.license_.c.type_code,
-        tables.license_.c.type_key,
-        tables.license_.c.number,
-        tables.license_.c.serial,
-        tables.license_.c.holder,
-        tables.license_.c.state,
-        tables.license_.c.revision,
-        tables.license_.c.authority,
+        *_OF_LICENSE,
+        _l.id,
+        _l.serial,
+        _l.holder,
+        _l.state,
+        _l.revision,
         _named.c.identifier.label("named"),
     )
     .select_from(_named)
