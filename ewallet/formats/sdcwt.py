@@ -412,26 +412,32 @@ def _disclose_flat(
 ) -> tuple[Mapping[Any, Any], tuple[Path, ...], Mapping[Path, bytes]] | None:
     """The same for the common case: only claims at the top are redacted, and none has parts.
 
-    In our own encoding simple(59) is the last key of its map, and a redacted element begins with the bytes
-    D8 3C: if neither is seen inside, nothing is redacted there. None: not that case, or something is wrong,
-    and the walk will tell what.
+    In our own encoding simple(59) is the last key of its map, F8 3B, and its digests end the payload. If that
+    is the first place where these bytes are, and no redacted element (D8 3C) comes before it, then nothing is
+    redacted inside. None: not that case, or something is wrong, and the walk will tell what.
     """
     claims, payload = token.unverified_claims, token.sign1.payload
     last = next(reversed(claims), None)
-    if type(last) is not CBORSimpleValue or payload.count(b"\xf8\x3b") != 1 or b"\xd8\x3c" in payload:
+    listed = claims.get(last)
+    if type(last) is not CBORSimpleValue or type(listed) is not list:
         return None
     salts_, values, keys = zip(*contents, strict=True)
-    if not _PLAIN_OWN.issuperset(map(type, values)) or {bytes} != set(map(type, salts_)):
-        return None
-    names, listed, present, drawn = set(keys), claims[last], set(digests), set(salts_)
-    if type(listed) is not list or set(map(type, listed)) != {bytes} or set(map(len, listed)) != {32}:
-        return None
     if (
-        len(set(listed)) != len(listed)
-        or not present.issubset(listed)
+        not _PLAIN_OWN.issuperset(map(type, values))
+        or not _KEY_TYPES.issuperset(map(type, keys))
+        or set(map(type, (*salts_, *listed))) != {bytes}
+        or set(map(len, listed)) != {32}
+    ):
+        return None
+    at = len(payload) - 34 * len(listed) - len(cbor_head(4, len(listed))) - 2
+    if payload.find(b"\xf8\x3b") != at or payload.find(b"\xd8\x3c", 0, at) >= 0:
+        return None
+    names, known, present, drawn = set(keys), set(listed), set(digests), set(salts_)
+    if (
+        len(known) != len(listed)
+        or not present <= known
         or not len(names) == len(present) == len(drawn) == len(contents)
         or min(map(len, drawn)) < SALT_SIZE
-        or not _KEY_TYPES.issuperset(map(type, keys))
         or not closed.isdisjoint(names)
         or not names.isdisjoint(claims)
     ):
