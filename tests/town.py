@@ -134,6 +134,23 @@ RECORDS: dict[str, dict[str, str]] = {
         "issued_on": "2024-01-01",
         "valid_until": "2034-01-01",
     },
+    "driving-license": {
+        "resident_id": BOSS,
+        "name": "范示例",
+        "sex": "1",
+        "nationality": "中国",
+        "address": "上海市浦东新区范例大道2号",
+        "born_on": "1980-01-15",
+        "first_issued_on": "2006-03-10",
+        "license_class": "C1",
+        "valid_from": "2026-03-10",
+        "valid_until": "2036-03-10",
+        "file_number": "310000000001",
+        "points": "0",
+        "license_state": "A",
+        "generated_on": "2026-03-01",
+        "issued_on": "2026-03-01",
+    },
     "food-business-permit": {
         "operator": "上海示例餐饮有限公司",
         "uscc": uscc_number(),
@@ -268,10 +285,10 @@ class Town:
         return TrustStore.open(self.directory / f"state{self.rounds}").refresh(self.directory, now)
 
     def publish_status(self, now: datetime = NOW) -> None:
-        """Signs the status lists that changed."""
+        """Signs all status lists anew."""
         for office in self.offices.values():
             office.register.publish_status(
-                self.directory / "status", office.issuer.status_signer, now=now, ttl=3600
+                self.directory / "status", office.issuer.status_signer, now=now, ttl=3600, everything=True
             )
 
     def verifier(

@@ -314,6 +314,12 @@ class Verifier:
     def _code(self, walk: _Walk, data: bytes, answering: Challenge | Request | None) -> None:
         walk.kind = Kind.CODE
         scene, now = self._policy.scene, walk.now
+        cnonce = None if answering is None or isinstance(answering, Request) else answering.digest
+        early = passes.refused_early(data, scene, cnonce=cnonce, now=now)
+        if early is not None:
+            walk.enter(2)
+            walk.enter(3)
+            raise early
         code = passes.parse_code_bytes(data)  # 1
         walk.enter(2)
         walk.enter(3)  # 3 moment
@@ -598,7 +604,8 @@ class Verifier:
         asked: Request | None = None,
     ) -> None:
         """Steps 7 to 12 for a license, however it was shown."""
-        policy, now = self._policy, walk.now
+        # Content is judged at the lists' signed time where the clock is behind it; presence never is.
+        policy, now = self._policy, walk.now if present else max(walk.now, self._trust.signed_at)
         if asked is not None:
             walk.answer = Shown(type=claims.type, disclosed=claims.disclosed)
             claims = claims.limited(asked_fields(asked.licenses, claims.type))
