@@ -34,10 +34,11 @@ BATCH = 60
 
 
 def timed(call, items) -> float:
-    begin = time.perf_counter()
+    """Seconds of this thread's own processor time for each item: other work on the machine counts less."""
+    begin = time.thread_time()
     for item in items:
         call(item)
-    return (time.perf_counter() - begin) / len(items)
+    return (time.thread_time() - begin) / len(items)
 
 
 def paired(raw, ours, rounds: int) -> tuple[float, float, float]:
@@ -136,6 +137,7 @@ class Bench:
             return timed(lambda item: key.verify(*item), inner)
 
         def ours() -> float:
+            forget_known()
             answers = []
             spent = timed(lambda code: answers.append(verifier.verify(code, now=when)), codes)
             assert all(answer.outcome is Outcome.REJECTED for answer in answers)
@@ -164,9 +166,9 @@ class Bench:
             return timed(lambda _: signer.sign(message), keys)
 
         def ours() -> float:
-            begin = time.perf_counter()
+            begin = time.thread_time()
             authority.issue_proven(keys, subject="p", kind="person", scenes=["metro"], attributes={}, now=NOW)
-            return (time.perf_counter() - begin) / len(keys)
+            return (time.thread_time() - begin) / len(keys)
 
         return paired(raw, ours, self.rounds)
 

@@ -481,13 +481,37 @@ def check_code_audience(code: UnverifiedCode, scene: Scene, *, cnonce: bytes | N
     Raises:
         Refused: `code.audience`, `code.challenge`.
     """
-    audience = code.unverified_audience
-    # An answer names the venue that asked: `aud` of a whole scene would answer any venue's challenge.
-    to_scene = scene.audience == "scene" and cnonce is None and audience == scene.id
-    if not (to_scene or (scene.venue and audience == scene.venue)):
+    if not _addressed(code.unverified_audience, scene, cnonce):
         raise Refused("code.audience", "made for another venue or scene")
     if code.unverified_cnonce != cnonce:
         raise Refused("code.challenge", "it does not answer what was asked")
+
+
+def _addressed(audience: str, scene: Scene, cnonce: bytes | None) -> bool:
+    # An answer names the venue that asked: `aud` of a whole scene would answer any venue's challenge.
+    to_scene = scene.audience == "scene" and cnonce is None and audience == scene.id
+    return to_scene or bool(scene.venue and audience == scene.venue)
+
+
+def refused_early(data: bytes, scene: Scene, *, cnonce: bytes | None, now: datetime) -> Refused | None:
+    """Why a code is refused by its outside alone: made for another place, or too long ago.
+
+    Cheap: a gate that is shown old screenshots parses and verifies nothing. None: go the whole way.
+
+    Args:
+        data: the bytes behind the prefix.
+        scene: the scene as the gate narrowed it, with its venue.
+        cnonce: digest of the challenge asked; None: nothing was asked.
+        now: the time of the check.
+    """
+    claims = _READER.glance(data)
+    if claims is None:
+        return None
+    if not _addressed(claims[cose.AUD], scene, cnonce):
+        return Refused("code.audience", "made for another venue or scene")
+    if seconds(now) - claims[cose.IAT] > scene.window_past:
+        return Refused("code.expired", "made too long ago")
+    return None
 
 
 def verify_pass(

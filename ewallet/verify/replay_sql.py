@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
     from sqlalchemy import Connection, Engine
 
+    from ewallet.errors import Refused
+
 _BUCKET: Final = 10
 
 
@@ -78,8 +80,14 @@ class SqlGuard:
         try:
             with self._engine.begin() as connection:
                 # One order for all callers: two transactions never wait for each other in a circle.
-                for item in sorted(spendings, key=lambda each: each.what):
-                    self._spend(connection, item, moment)
+                ordered = sorted(enumerate(spendings), key=lambda each: each[1].what)
+                refusals = {
+                    place: refused
+                    for place, item in ordered
+                    if (refused := self._spend(connection, item, moment)) is not None
+                }
+                if refusals:
+                    raise refusals[min(refusals)]  # rolls back; the caller's first decides the reason
         except SQLAlchemyError as error:
             raise unavailable("the guard's database does not answer") from error
 
@@ -88,11 +96,11 @@ class SqlGuard:
             return postgresql.insert(table)
         return sqlite.insert(table)
 
-    def _spend(self, connection: Connection, item: Spending, moment: int) -> None:
+    def _spend(self, connection: Connection, item: Spending, moment: int) -> Refused | None:
         known = connection.execute(select(self._horizon.c.at)).scalar_one()
         horizon = max(known, moment)
         if too_old_to_judge(item, now=horizon, floor=horizon - self._keep, founded=0):
-            raise unavailable("it is older than what this guard remembers: is the clock right?")
+            return unavailable("it is older than what this guard remembers: is the clock right?")
         until = item.after + self._keep if item.gap else item.until
         insert = self._insert(self._spent).values(what=item.what, after=item.after, until=until)
         done = connection.execute(
@@ -104,9 +112,10 @@ class SqlGuard:
         )
         # A row comes back only where one was written; row counts of inserts differ between drivers.
         if done.first() is None:
-            raise replayed(item)
+            return replayed(item)
         if horizon >= known + _BUCKET:
             self._forget(connection, horizon)
+        return None
 
     def _forget(self, connection: Connection, horizon: int) -> None:
         one = self._horizon

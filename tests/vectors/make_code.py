@@ -196,7 +196,8 @@ def forms(made: Pass) -> None:
     )
     twice = b"\xa3\x03" + encode_cbor(VENUE) + b"\x06" + encode_cbor(now) + b"\x06" + encode_cbor(now)
     one("duplicate-key", by_hand(plain, twice), "credential.malformed")
-    one("before-its-pass", by_hand(plain, {**claims, cose.IAT: made.issued_at - 1}), "credential.malformed")
+    early = by_hand(plain, {**claims, cose.IAT: made.issued_at - 1})
+    one("before-its-pass", early, "credential.malformed", offset=made.issued_at + 5 - now)
     one("bare-pass", text.encode(text.CODE, made.credential), "holder.binding_missing")
     wrong_alg = b"\xa3\x01" + dumps(-19) + b"\x0d" + plain + b"\x10\x19\x01\x26"
     payload = encode_cbor(claims)
