@@ -12,9 +12,7 @@ from typing import Any, Final
 
 from ewallet.licenses.catalog import Catalog, Field
 
-TARGET: Final = (
-    Path(__file__).resolve().parent.parent / "ewallet" / "service" / "static" / "labels.js"
-)
+TARGET: Final = Path(__file__).resolve().parent.parent / "ewallet" / "service" / "static" / "labels.js"
 _HEAD: Final = "// Made from the catalog by scripts/labels.py: do not edit.\n"
 
 

@@ -37,6 +37,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "stock": ("ewallet.cli.printed_commands", "stock", "Hand out and account for security paper."),
     "partner": ("ewallet.cli.service_commands", "partner", "Give out API keys of the service."),
     "serve": ("ewallet.cli.service_commands", "serve", "Serve the counter page and the HTTP API."),
+    "example": ("ewallet.cli.example_command", "example", "Serve an example town with both pages, to try."),
     "matter": ("ewallet.cli.matter_commands", "matter", "What a service needs, and what waives it."),
     "trust": ("ewallet.cli.trust_commands", "trust", "Make, sign, publish and check trust lists."),
 }

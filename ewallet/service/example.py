@@ -6,6 +6,7 @@ keys live in memory, and it gives licenses to whoever asks: it is never part of 
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
@@ -28,6 +29,7 @@ from ewallet.service.settings import Settings, clock
 from ewallet.trust.authoring import Consortium
 from ewallet.trust.bundle import write_bundle
 from ewallet.trust.entries import Service
+from ewallet.trust.mappings import builtin_rules
 from ewallet.wire import b64u_encode
 
 if TYPE_CHECKING:
@@ -39,7 +41,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request
     from starlette.responses import Response
 
-    from ewallet.licenses.issuer import Issued
+    from ewallet.licenses.issuing import Issued
     from ewallet.trust.authoring import Authority as Listed
 
 VENUE: Final = "https://sh.ewallet.example/v/1"
@@ -48,6 +50,8 @@ HOUR: Final = timedelta(hours=1)
 DAY: Final = timedelta(days=1)
 
 _TTL: Final = 7 * 86400
+_PHONES: Final = 3
+"""Phones that hold the licenses at a time; each reload of the holder page is a new phone."""
 _PLACES: Final = ("counter", "government-hall", "library", "hospital")
 """Scenes whose codes the example phone can show."""
 
@@ -140,11 +144,16 @@ class ExampleTown:
         self.market = self._listed("market", _MARKET, (Service.LICENSES, Service.STATUS))
         self.codes = self._listed("codes", _OFFICE, (Service.CODES, Service.STATUS))
         self.hall = self._listed("hall", _HALL, (Service.VERIFY,))
+        rules = builtin_rules(
+            self.consortium.provinces, start=moment - DAY, until=moment + timedelta(days=365)
+        )
+        self.consortium.set_rules(rules, now=moment - DAY)
         self.consortium.renew(moment)
         self.office = CodeAuthority(signer=self.codes.signer(Service.CODES), name=self.codes.uri)
         self.register = Register.open(f"sqlite:///{directory / 'register.sqlite'}", migrate=True)
         self.issuer = self._issuer()
         self.held = self._issue(moment)
+        self._phones: deque[bytes] = deque()
         policy = {"format": 1, "province": province, "scene": scene, "venue": VENUE}
         self.bundle = directory / "bundle"
         self.publish()
@@ -297,10 +306,11 @@ class ExampleTown:
         """The example's licenses, bound to the phone's key: one proof for each."""
         key = PublicKey.from_jwk(member(data, "jwk", dict))
         now = self.now()
+        replacing = [self._phones.popleft()] if len(self._phones) == _PHONES else []
         given = []
         for held, proof in zip(self.held, member(data, "proofs", list), strict=True):
             license_ = held.issued.license
-            bound = self.issuer.bind(license_, 0, key, bytes.fromhex(proof), now=now)
+            bound = self.issuer.bind(license_, 0, key, bytes.fromhex(proof), now=now, replacing=replacing)
             given.append(
                 {
                     "owner": held.owner,
@@ -311,6 +321,7 @@ class ExampleTown:
                     "credential": bound.sd_cwt.hex(),
                 }
             )
+        self._phones.append(key.thumbprint())
         self.publish()
         return {"licenses": given}
 

@@ -14,6 +14,8 @@ from ewallet.errors import ConfigError
 from ewallet.service.app import create_app
 
 if TYPE_CHECKING:
+    from fastapi import FastAPI
+
     from ewallet.service.settings import Settings
 
 GRACE: Final = 10
@@ -36,8 +38,16 @@ def run(settings: Settings, *, host: str, port: int, shared_port: bool = False) 
         ConfigError: the settings do not fit together, or the address cannot be had.
     """
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s")
+    serve_app(create_app(settings), host=host, port=port, shared_port=shared_port)
+
+
+def serve_app(app: FastAPI, *, host: str, port: int, shared_port: bool = False) -> None:
+    """As `run`, for an application that is made already.
+
+    Raises:
+        ConfigError: the address cannot be had.
+    """
     logging.getLogger("uvicorn").setLevel(logging.WARNING)
-    app = create_app(settings)
     listening = _listen(host, port, shared=shared_port)
     bound = listening.getsockname()
     print(f"http://{bound[0]}:{bound[1]}/", flush=True)  # noqa: T201 (tells where it listens)

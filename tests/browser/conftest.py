@@ -1,7 +1,7 @@
 """A real headless Chromium, the real service of an example town, and what a scanner types.
 
-Where Chromium or the driver is missing, these tests are skipped with a notice; in CI (`CI=true`) they must run.
-The screens are kept in `build/screens`, for people to look at.
+Without Chromium or its driver these tests are skipped with a notice; in CI (`CI=true`) they must run. The
+screens are kept in `build/screens`, for people to look at.
 """
 
 from __future__ import annotations

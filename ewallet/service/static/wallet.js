@@ -82,15 +82,19 @@ const rotating = {made: 0, busy: false, text: ""};
 async function tick() {
   if (tab !== "code" || !wallet.passes[whose] || rotating.busy) return;
   const left = INTERVAL - Math.floor((Date.now() - rotating.made) / 1000);
-  $("left").textContent = Math.max(left, 0);
-  $("ring").style.strokeDashoffset = 100 - Math.max(left, 0) * 100 / INTERVAL;
-  if (left > 0) return;
+  if (left > 0) return drawRing(left);
   rotating.busy = true;
   try {
     await showCode();
+    drawRing(INTERVAL);
   } finally {
     rotating.busy = false;
   }
+}
+
+function drawRing(left) {
+  $("left").textContent = left;
+  $("ring").style.strokeDashoffset = 100 - left * 100 / INTERVAL;
 }
 
 async function showCode() {
@@ -346,7 +350,7 @@ async function begin() {
     return trouble("no_town");
   }
   open("code");
-  await showCode();
+  await tick();
   setInterval(tick, 250);
 }
 
