@@ -56,7 +56,7 @@ def test_field_names_and_codes_become_local():
 
 def test_what_has_no_local_meaning_is_listed_and_not_invented():
     local = view("31-32-disability-card", name="测试甲", sex="9", guardian="测试乙", hobby="棋")
-    assert dict(local.fields) == {"CZZT": "测试甲"}
+    assert dict(local.fields) == {"czzt": "测试甲"}
     assert local.unmapped == ("guardian", "hobby", "sex")
 
 
@@ -74,7 +74,7 @@ def test_a_condition_must_be_shown_to_hold(fields, unmet):
 
 
 def test_conditions_are_put_in_the_words_of_the_source():
-    assert view("33-31-driving-license", licenseState="正常").unmet == ()
+    assert view("33-31-driving-license", license_state="正常").unmet == ()
 
 
 @pytest.fixture
