@@ -282,6 +282,7 @@ def _watch(make: Any, scene: Scene, disclose: tuple[str, ...], interval: int) ->
     "--guard", "guard_url", default="file", show_default=True, help="file, memory, redis:// or SQL URL."
 )
 @click.option("--port", type=click.Path(path_type=Path), help="Serial port or pipe of the scanner.")
+@click.option("--baud", default=9600, show_default=True, help="Speed of a serial port.")
 @click.option("--name", "gate_name", default="gate", show_default=True, help="Name of this gate in its log.")
 @click.option("--health", type=_FILE, help="File that is touched while the gate is alive.")
 @click.option("--key", "key_file", type=_GIVEN, help="Key for questions, where the scene requires them.")
@@ -294,6 +295,7 @@ def gate(
     state: Path | None,
     guard_url: str,
     port: Path | None,
+    baud: int,
     gate_name: str,
     health: Path | None,
     key_file: Path | None,
@@ -305,7 +307,13 @@ def gate(
     The bundle is loaded anew when it changes. Where the scene requires a challenge, a line with `question` is
     printed first and after each answer: show it to the holder.
     """
-    from ewallet.cli.gate import Gate, open_guard, questioner, run  # noqa: PLC0415 (gates only)
+    from ewallet.cli.gate import (  # noqa: PLC0415 (gates only)
+        Gate,
+        open_guard,
+        questioner,
+        run,
+        set_up_serial,
+    )
     from ewallet.cli.verify_command import state_directory  # noqa: PLC0415 (gates only)
 
     place = state or state_directory()
@@ -327,5 +335,6 @@ def gate(
         run(here, sys.stdin.fileno())
     else:
         with port.open("rb", buffering=0) as scanner:
+            set_up_serial(scanner.fileno(), baud)
             run(here, scanner.fileno())
     return Exit.ACCEPTED

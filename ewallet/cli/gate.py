@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import select
+import termios
+import tty
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
@@ -241,6 +243,23 @@ def _plain(value: object) -> str:
 
 def _print(line: dict[str, Any]) -> None:
     print(json.dumps(line, ensure_ascii=False, default=_plain), flush=True)
+
+
+def set_up_serial(port: int, baud: int) -> None:
+    """Sets a serial port to raw bytes at a speed; anything else (a pipe, a file) is left as it is.
+
+    Raises:
+        ConfigError: a speed that the system does not know.
+    """
+    if not os.isatty(port):
+        return
+    speed = getattr(termios, f"B{baud}", None)
+    if speed is None:
+        raise ConfigError(f"no serial port runs at {baud} baud", file="--baud")
+    tty.setraw(port)
+    settings = termios.tcgetattr(port)
+    settings[4] = settings[5] = speed
+    termios.tcsetattr(port, termios.TCSANOW, settings)
 
 
 def run(here: Gate, scanner: int) -> None:

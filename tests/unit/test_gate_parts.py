@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import termios
+
 import pytest
 
-from ewallet.cli.gate import open_guard, questioner
+from ewallet.cli.gate import open_guard, questioner, set_up_serial
 from ewallet.errors import ConfigError, Refused
 from ewallet.keys import SigningKey
 from ewallet.trust.scenes import builtin_scenes
@@ -31,6 +34,22 @@ def test_a_redis_that_is_not_there_is_unavailable(tmp_path):
     guard = open_guard(f"unix://{tmp_path}/nothing", tmp_path, now=NOW)
     with pytest.raises(Refused, match=r"replay\.unavailable"):
         guard.spend([code_spending(b"a", iat=int(NOW.timestamp()), min_gap=40)], now=NOW)
+
+
+def test_a_serial_port_is_set_to_raw_bytes(tmp_path):
+    leader, port = os.openpty()
+    try:
+        set_up_serial(port, 115200)
+        os.write(leader, b"EWC\r")
+        assert os.read(port, 10) == b"EWC\r"  # no line discipline: the CR of a scanner stays
+        assert termios.tcgetattr(port)[5] == termios.B115200
+        with pytest.raises(ConfigError, match="baud"):
+            set_up_serial(port, 12345)
+    finally:
+        os.close(leader)
+        os.close(port)
+    with (tmp_path / "pipe").open("wb") as plain:
+        set_up_serial(plain.fileno(), 12345)  # nothing to set
 
 
 def test_questions_name_their_verifier(tmp_path):
