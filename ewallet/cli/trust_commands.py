@@ -677,12 +677,26 @@ def diff(first: Path, second: Path, lang: str) -> int:
 @trust.command()
 @click.argument("directory", type=_DIR)
 @click.option("--province", "provinces", multiple=True, help="Provinces; default: all four.")
+@click.option("--keys", "keys_place", type=_DIR, help="Keep everybody's keys here, to try changes out.")
+@password_option
 @now_option
-def sandbox(directory: Path, provinces: tuple[str, ...], now_text: str | None) -> int:
+def sandbox(
+    directory: Path,
+    provinces: tuple[str, ...],
+    keys_place: Path | None,
+    password_file: Path | None,
+    now_text: str | None,
+) -> int:
     """Make a whole consortium for trying out: lists, an authority in each province, recognition rules."""
     from ewallet.trust.sandbox import make_sandbox  # noqa: PLC0415
 
-    made = make_sandbox(directory, provinces=provinces or ("31", "32", "33", "34"), now=_moment(now_text))
+    made = make_sandbox(
+        directory,
+        provinces=provinces or ("31", "32", "33", "34"),
+        now=_moment(now_text),
+        keys=keys_place,
+        password=_password(password_file) if keys_place else "",
+    )
     print(f"bundle {directory}: {made.size()} bytes, first root {made.anchor}")
     return Exit.ACCEPTED
 
@@ -724,6 +738,24 @@ def bundle(repo: Path, target: Path, status: Path | None, policy: Path | None, z
     print(f"bundle {target}: {made.size()} bytes, first root {made.anchor}")
     if zip_file is not None:
         print(f"zip {zip_file}: {pack(target, zip_file)} bytes")
+    return Exit.ACCEPTED
+
+
+@trust.command()
+@click.argument("repo", type=_DIR)
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@province_option
+@click.option("--key", "key_name", required=True, help="The province's key for this: file, or pkcs11: URI.")
+@password_option
+def jws(repo: Path, file: Path, province: str, key_name: str, password_file: Path | None) -> int:
+    """Write a published province list as signed JWS to FILE, for readers without TUF."""
+    from ewallet.trust.lote import from_document  # noqa: PLC0415
+    from ewallet.trust.publishing import sign_list  # noqa: PLC0415
+    from ewallet.trust.repository import Repository as Published  # noqa: PLC0415
+
+    listing = from_document(Published.load(repo).files[f"{province}/list.json"])
+    file.write_text(sign_list(listing, _signer(key_name, password_file)) + "\n", encoding="ascii")
+    print(f"list of {province}, issue {listing.sequence}, as JWS in {file}")
     return Exit.ACCEPTED
 
 

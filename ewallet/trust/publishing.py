@@ -1,8 +1,8 @@
 """A province's list as signed JWS (TS 119 602, clause on signatures; RFC 7515), for readers without TUF.
 
 The JWS says the same as the list in the repository, byte for byte in its payload. Its key is the province's
-own for this purpose; the repository publishes it (`NN/list-key.json`), and a verifier of ours never relies on
-the JWS: TUF gives it more (freshness, rollback, thresholds).
+own for this purpose. A verifier of ours never relies on the JWS: TUF gives it more (freshness, rollback,
+thresholds).
 """
 
 from __future__ import annotations
