@@ -16,6 +16,7 @@ A refusal leaves the last good state in place; it serves until it is stale.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ from ewallet.trust.trust import Trust
 from ewallet.wire import decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
     from datetime import datetime
 
     from ewallet.trust.sources import Source
@@ -119,6 +120,8 @@ class TrustStore:
     def _load(self) -> None:
         heads = [(head, slot) for slot in _SLOTS if (head := self._head(slot)) is not None]
         for head, slot in sorted(heads, key=lambda item: item[0]["sequence"], reverse=True):
+            if self._trust is not None and head["sequence"] == self._sequence:
+                return  # nothing newer than what is loaded
             data = (self._directory / slot / "image.json").read_bytes()
             if sha256(data).hexdigest() == head.get("image"):
                 break  # the newest slot that is whole; a damaged one is passed over
@@ -183,6 +186,20 @@ class TrustStore:
         origin = open_source(source)
         if self._trust is not None and self._unchanged(origin):
             return self._trust
+        with self._alone():
+            self._load()  # another process may have been faster
+            if self._trust is not None and self._unchanged(origin):
+                return self._trust
+            return self._update(origin, now)
+
+    @contextlib.contextmanager
+    def _alone(self) -> Iterator[None]:
+        """One process at a time writes the spare slot; readers need no lock."""
+        with (self._directory / "lock").open("wb") as handle:
+            fcntl.flock(handle, fcntl.LOCK_EX)
+            yield
+
+    def _update(self, origin: Source, now: datetime) -> Trust:
         from ewallet.trust.update import Update  # noqa: PLC0415 -- TUF is loaded when something changed
 
         spare = self._directory / _SLOTS[self._slot == _SLOTS[0]]
@@ -240,7 +257,11 @@ class TrustStore:
         shutil.copytree(present / "metadata", spare / "metadata", symlinks=True)
         (spare / "targets").mkdir()
         for file in (present / "targets").iterdir():
-            os.link(file, spare / "targets" / file.name)  # replaced whole, never written into
+            copy = spare / "targets" / file.name
+            try:
+                copy.hardlink_to(file)  # replaced whole, never written into
+            except OSError:  # a file system without links
+                shutil.copy2(file, copy)
 
     def _keep(self, spare: Path, image: dict[str, Any]) -> Trust:
         trust = Trust(image)

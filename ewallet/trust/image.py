@@ -186,6 +186,8 @@ def _document(files: Mapping[str, bytes], path: str, member: str, kind: type) ->
 
 def _bounds(rows: Mapping[str, Any]) -> dict[str, Bound]:
     try:
+        if not all(base.endswith("/") for row in rows.values() for base in row["bases"]):
+            raise Malformed(f"{GRANTS}: a base ends in a slash")
         return {
             code: Bound(
                 names=dict(row["names"]),
@@ -356,7 +358,9 @@ def _notices(files: Mapping[str, bytes], code: str, bound: Bound) -> dict[str, d
             entry = [kind, row.get("field", ""), time_seconds(row["since"])]
         except (KeyError, TypeError, AttributeError) as error:
             raise Malformed(f"{path} has another form") from error
-        if type(uri) is not str or type(idx) is not int or kind not in ("objection", "review"):
+        if type(uri) is not str or type(idx) is not int or type(entry[1]) is not str:
+            raise Malformed(f"{path} has another form")
+        if kind not in ("objection", "review"):
             raise Malformed(f"{path} has another form")
         if any(uri.startswith(base) for base in bound.bases):
             found.setdefault(uri, {}).setdefault(str(idx), []).append(entry)

@@ -431,3 +431,31 @@ def test_where_noticing_begins(world):
     restored = world.gate("image").current
     assert decide(restored, signed, START + 36 * HOUR) == ""  # not noticed: this is the documented limit
     assert decide(restored, signed, START + 37 * HOUR) == "trust.stale"  # noticed at the latest here
+
+
+def test_many_processes_share_one_state(world):
+    """As gates do whose commands start at the same moment: each ends with the same lists."""
+    program = (
+        "import sys; from datetime import datetime, UTC; from ewallet.trust.distribution import TrustStore\n"
+        f"store = TrustStore.open({str(world.directory / 'gate')!r})\n"
+        f"trust = store.refresh({str(world.repository)!r}, datetime(2026, 5, 1, tzinfo=UTC))\n"
+        "print(trust.versions['timestamp'])"
+    )
+    runs = [
+        subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, cwd=Path.cwd())
+        for _ in range(4)
+    ]
+    assert [run.communicate()[0].strip() for run in runs] == ["1"] * 4
+    assert world.gate().current.versions["timestamp"] == 1
+
+
+def test_a_file_system_without_links(world, monkeypatch):
+    gate = world.gate()
+    gate.refresh(world.repository, START)
+    world.publish(at=START + HOUR)
+
+    def refuse(*_):
+        raise OSError("no links here")
+
+    monkeypatch.setattr(Path, "hardlink_to", refuse)
+    assert gate.refresh(world.repository, world.now).versions["timestamp"] == 2
