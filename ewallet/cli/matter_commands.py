@@ -214,6 +214,8 @@ def cover(
         return report(str(error), "name a policy with --policy FILE", Exit.USAGE)
     except TrustError as error:
         return report(error.detail or error.reason, "refresh the lists", Exit.UNDECIDED)
+    if things and verifier.policy.scene.challenge:
+        return report("this place asks first: show it a question's answer", "see 'ewallet serve'", Exit.USAGE)
     answers = []
     for thing in things:
         file = len(thing) <= 1024 and Path(thing).is_file()

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ewallet.cli.bulk import count, files_in, is_folder, lines_of, with_progress
 from ewallet.cli.exits import Exit, report
 from ewallet.errors import ConfigError, EwalletError, TrustError
 from ewallet.reasons import REASONS, Layer, Outcome
@@ -74,7 +75,7 @@ def default_language() -> str:
 
 
 @click.command()
-@click.argument("things", nargs=-1, required=True, metavar="TEXT|FILE|- ...")
+@click.argument("things", nargs=-1, required=True, metavar="TEXT|FILE|FOLDER|- ...")
 @click.option(
     "--trust",
     "bundle",
@@ -108,8 +109,9 @@ def verify(
 ) -> int:
     """Verify codes, seals, pictures, PDFs and credentials.
 
-    Each TEXT or FILE gets one answer; '-' reads one code per line. Exit: 0 all accepted, 1 one rejected,
-    3 one undecided (and none rejected), 2 usage, 4 environment.
+    Each TEXT or FILE gets one answer; a FOLDER one for each file in it, a text file with several lines one
+    for each line, and '-' reads one code per line. Exit: 0 all accepted, 1 one rejected, 3 one undecided (and
+    none rejected), 2 usage, 4 environment.
     """
     from ewallet.verify.counter import open_verifier  # noqa: PLC0415 (loads the lists)
 
@@ -130,8 +132,12 @@ def verify(
         return report(str(error), "name a policy with --policy FILE", Exit.USAGE)
     except TrustError as error:
         return _unusable(error, language, as_json=as_json)
+    if verifier.policy.scene.challenge:
+        return report(
+            "this place asks first: a code must answer a question", "see 'ewallet gate'", Exit.USAGE
+        )
     worst = Exit.ACCEPTED
-    for name, found in _answers(verifier, things, now_text):
+    for name, found in with_progress(_answers(verifier, things, now_text), total=count(things)):
         print(_json_line(name, found) if as_json else _words(name, found, language), flush=True)
         worst = _worse(worst, _EXITS[found.outcome])
     return worst
@@ -162,8 +168,15 @@ def _answers(
             for line in sys.stdin:
                 if line.strip():
                     yield "-", verifier.verify(line, now=moment(now_text))
+        elif is_folder(thing):
+            for path in files_in(Path(thing)):
+                yield str(path), verify_file(verifier, path, moment(now_text))
         elif _is_file(thing):
-            yield thing, verify_file(verifier, Path(thing), moment(now_text))
+            lines = lines_of(Path(thing))
+            for number, line in enumerate(lines, 1):
+                yield f"{thing}:{number}", verifier.verify(line, now=moment(now_text))
+            if not lines:
+                yield thing, verify_file(verifier, Path(thing), moment(now_text))
         else:
             yield thing[:16], verifier.verify(thing, now=moment(now_text))
 

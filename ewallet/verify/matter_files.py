@@ -254,6 +254,7 @@ def read_matter(file: TomlFile, materials: Mapping[str, Material], catalog: Cata
     data = file.data
     file.only(data, _MATTER)
     _format(file)
+    names = file.names(data)
     parts = tuple(_part(file, path, table) for path, table in file.tables("part"))
     if parts:
         file.only(data, ("format", "zh", "en", "part", "note_zh", "note_en", "basis"))
@@ -269,7 +270,7 @@ def read_matter(file: TomlFile, materials: Mapping[str, Material], catalog: Cata
     known = {need.material.id: need.material for need in needs}
     return Matter(
         id=_name_of(file),
-        names=file.names(data),
+        names=names,
         authority={} if parts else _both(file, data, "authority"),
         applicant=applicant,
         basis=file.texts(data, "basis", ""),
