@@ -44,7 +44,8 @@ if TYPE_CHECKING:
 
     from ewallet.code.passes import Pass
     from ewallet.licenses.intake import Row
-    from ewallet.licenses.issuer import HolderCredentials, Issued
+    from ewallet.licenses.devices import HolderCredentials
+    from ewallet.licenses.issuer import Issued
     from ewallet.verify.result import LicenseFacts
     from ewallet.verify.verifier import Verifier
 

@@ -1,64 +1,82 @@
 """Issuer: every verb of an issuing authority. Each happens as a whole, in one transaction, or not at all.
 
 What a verb may do in which state stands in `ewallet.licenses.lifecycle`; rows and transactions are in
-`ewallet.licenses.register`. Signing happens between the transaction that sets numbers aside and the one that
-writes, so that no lock is held while a signing device works.
+`ewallet.licenses.register`; how a license is born in `ewallet.licenses.issuing`, how devices are bound in
+`ewallet.licenses.devices`.
 """
 
 from __future__ import annotations
 
 import json
-import os
-from collections import Counter
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select, update
 
-from ewallet.errors import Conflict, EwalletError, NotAllowed, NotFound, RecordError
+from ewallet.errors import Conflict, EwalletError, NotFound, RecordError
 from ewallet.formats import statuslist
 from ewallet.licenses import binding, credentials, devices, tables
 from ewallet.licenses.copies import take_back
 from ewallet.licenses.devices import BindRequest, HolderCredentials
-from ewallet.licenses.license import SALT_SIZE, Holder, License, face_digest
+from ewallet.licenses.issuing import (
+    Draft,
+    Issued,
+    Order,
+    Sheet,
+    check_images,
+    critical_fields,
+    holder_key,
+    issued_before,
+    look_up,
+    make_batch,
+    make_copy,
+    make_draft,
+    make_version,
+    rest_of,
+    sole_of,
+    to_json,
+    two_officers,
+)
 from ewallet.licenses.lifecycle import Case, EventKind, State, next_state
 from ewallet.licenses.numbers import identifier as identifiers
-from ewallet.licenses.printed import CopyState, PrintedCopy, PrintOrder, seal_copy
+from ewallet.licenses.printed import CopyState, PrintedCopy, PrintOrder
 from ewallet.licenses.printed import next_state as next_copy_state
 from ewallet.licenses.register import (
     Entry,
     Register,
-    encode_images,
     entry_of,
     event_row,
     insert_events,
     set_slots,
     step,
 )
-from ewallet.licenses.rows import COPY, DOCUMENT, Rows, slot_row, touch_shards
-from ewallet.licenses.seal import Role
+from ewallet.licenses.rows import DOCUMENT, Rows, slot_row, touch_shards
 from ewallet.moments import day_of, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-    from datetime import date, datetime
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from datetime import datetime
 
     from sqlalchemy import Connection
 
-    from ewallet.formats.statuslist import StatusReference
     from ewallet.keys import PublicKey, Signer
     from ewallet.licenses.catalog import Catalog, LicenseType
+    from ewallet.licenses.license import Holder, License
+
+__all__ = [
+    "MAX_DEVICES",
+    "Authority",
+    "BindRequest",
+    "HolderCredentials",
+    "Issued",
+    "Issuer",
+    "Order",
+    "critical_fields",
+]
 
 MAX_DEVICES: Final = 5
 """Devices that one holder may bind to one license at a time."""
-
-_SERIAL: Final = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
-_SERIAL_LENGTH: Final = 16
-"""80 random bits: no two serials meet, and none tells anything."""
-
-Sheet = tuple[Role, int, int, str]
-"""Role, number, of how many, stock number."""
 
 _VALID, _INVALID = statuslist.VALID, statuslist.INVALID
 _SUSPENDED, _SUPERSEDED = statuslist.SUSPENDED, statuslist.SUPERSEDED
@@ -90,68 +108,6 @@ class Authority:
     area: str
     status_base: str
     base: str
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Order:
-    """One license that is to be issued.
-
-    Attributes:
-        record: field key -> value in exact form.
-        holders: who holds it; empty: as the record says.
-        printed: what is printed with it; None: nothing.
-        images: content of image fields.
-        case: who acts, in what matter.
-        reason: why.
-        replaces: identifier of another authority's license that this one takes over (transfer in).
-        row: place in the bulk job that it comes from; 0: none.
-        permits: rows of the permits that a comprehensive license wraps.
-    """
-
-    record: Mapping[str, str]
-    holders: tuple[Holder, ...] = ()
-    printed: PrintOrder | None = None
-    images: Mapping[str, bytes] = field(default_factory=dict)
-    case: Case = field(default_factory=Case)
-    reason: str = ""
-    replaces: str = ""
-    row: int = 0
-    permits: tuple[Mapping[str, Any], ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class Issued:
-    """What came of an order.
-
-    Attributes:
-        license: the license as recorded.
-        document: its document credential.
-        printed: the copies to be printed, their seals made.
-        again: the same case was recorded before: nothing new was made.
-    """
-
-    license: License
-    document: str
-    printed: tuple[PrintedCopy, ...]
-    again: bool = False
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, repr=False)
-class _Draft:
-    """An order that has been checked."""
-
-    order: Order
-    values: dict[str, str]
-    face: tuple[tuple[str, str], ...]
-    holders: tuple[Holder, ...]
-    holder: str
-    number: str
-    start: date
-    until: date | None
-    issued_on: date
-    content: bytes
-    face_text: str
-    rest_text: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -291,372 +247,21 @@ class Issuer:
         """
         type_ = self.catalog[type] if isinstance(type, str) else type
         results: list[Issued | EwalletError | None] = [None] * len(orders)
-        drafts: dict[int, _Draft] = {}
+        drafts: dict[int, Draft] = {}
         today = day_of(now)
         for place, order in enumerate(orders):
             try:
-                drafts[place] = _draft(order, type_, today)
+                drafts[place] = make_draft(order, type_, today)
             except EwalletError as error:
                 results[place] = error
-        self._known(drafts, results, type_, job)
+        look_up(self, drafts, results, type_, job)
         todo = {place: draft for place, draft in drafts.items() if results[place] is None}
         if todo:
-            for place, result in zip(todo, self._make(list(todo.values()), type_, job, now), strict=True):
+            for place, result in zip(
+                todo, make_batch(self, list(todo.values()), type_, job, now), strict=True
+            ):
                 results[place] = result
         return [result for result in results if result is not None]
-
-    def _known(
-        self,
-        drafts: Mapping[int, _Draft],
-        results: list[Issued | EwalletError | None],
-        type_: LicenseType,
-        job: str,
-    ) -> None:
-        """What the register already says about the drafts: cases, job rows, live licenses, matching ones."""
-        with self.register.reading() as connection:
-            self._known_jobs(connection, drafts, results, job)
-            self._known_cases(connection, drafts, results)
-            self._known_matches(connection, drafts, results, type_)
-            if not type_.several:
-                self._known_soles(connection, drafts, results, type_)
-
-    def _known_jobs(
-        self,
-        connection: Connection,
-        drafts: Mapping[int, _Draft],
-        results: list[Issued | EwalletError | None],
-        job: str,
-    ) -> None:
-        rows = {draft.order.row: place for place, draft in drafts.items() if draft.order.row}
-        if not job or not rows:
-            return
-        table = tables.job.c
-        done = connection.execute(
-            select(table.row, table.license_id).where(table.job == job, table.row.in_(list(rows)))
-        ).all()
-        for row, license_id in done:
-            results[rows[row]] = self._issued_before(connection, license_id)
-
-    def _known_cases(
-        self,
-        connection: Connection,
-        drafts: Mapping[int, _Draft],
-        results: list[Issued | EwalletError | None],
-    ) -> None:
-        cases: dict[str, int] = {}
-        for place, draft in drafts.items():
-            number = draft.order.case.number
-            if not number or results[place] is not None:
-                continue
-            if cases.setdefault(self._case_key(number), place) != place:
-                results[place] = Conflict("this case number stands twice in the batch")
-        if not cases:
-            return
-        table = tables.event.c
-        found = connection.execute(
-            select(table.case_key, table.content, table.license_id).where(table.case_key.in_(list(cases)))
-        ).all()
-        for case_key, content, license_id in found:
-            place = cases[case_key]
-            if bytes(content) == drafts[place].content:
-                results[place] = self._issued_before(connection, license_id)
-            else:
-                results[place] = Conflict("another content was recorded under this case number")
-
-    def _known_soles(
-        self,
-        connection: Connection,
-        drafts: Mapping[int, _Draft],
-        results: list[Issued | EwalletError | None],
-        type_: LicenseType,
-    ) -> None:
-        soles: dict[str, int] = {}
-        for place, draft in drafts.items():
-            if results[place] is None and soles.setdefault(_sole(type_, draft.holder), place) != place:
-                results[place] = Conflict("the batch holds two licenses of this type for one holder")
-        found = connection.execute(
-            select(tables.license_.c.sole).where(tables.license_.c.sole.in_(list(soles)))
-        ).scalars()
-        for sole in found:
-            results[soles[sole]] = Conflict("a license of this type lives for this holder already")
-
-    def _known_matches(
-        self,
-        connection: Connection,
-        drafts: Mapping[int, _Draft],
-        results: list[Issued | EwalletError | None],
-        type_: LicenseType,
-    ) -> None:
-        for match in type_.matches:
-            other = self.catalog[match.type_key]
-            holders = {draft.holder for place, draft in drafts.items() if results[place] is None}
-            faces = _faces_of(connection, other.code, holders)
-            for place, draft in drafts.items():
-                face = faces.get(draft.holder)
-                if face is None or results[place] is not None:
-                    continue
-                for here, there in match.fields.items():
-                    if draft.values.get(here, "") != face.get(there, ""):
-                        results[place] = RecordError(f"differs from the {other.en.lower()}", field=here)
-                        break
-
-    def _issued_before(self, connection: Connection, license_id: int) -> Issued:
-        row = connection.execute(select(tables.license_).where(tables.license_.c.id == license_id)).one()
-        first = connection.execute(
-            select(tables.version.c.identifier).where(
-                tables.version.c.license_id == license_id, tables.version.c.version == row.version
-            )
-        ).scalar_one()
-        entry = entry_of(connection, first)
-        license_ = self.register.newest(connection, entry)
-        copies = tuple(
-            copy for _, copy in self.register.copies_of(connection, entry) if copy.version == entry.version
-        )
-        return Issued(license=license_, document=license_.document or "", printed=copies, again=True)
-
-    def _make(
-        self, drafts: Sequence[_Draft], type_: LicenseType, job: str, now: datetime
-    ) -> list[Issued | EwalletError]:
-        """Signs and commits a batch; if another process came first with one of them, each one alone."""
-        made, rows = self._sign(drafts, type_, job, now)
-        try:
-            with self.register.writing() as connection:
-                rows.write(connection)
-        except Conflict as conflict:
-            if len(drafts) == 1:
-                return [self._lost_race(drafts[0], conflict)]
-            return [self._make([draft], type_, job, now)[0] for draft in drafts]
-        return list(made)
-
-    def _sign(
-        self, drafts: Sequence[_Draft], type_: LicenseType, job: str, now: datetime
-    ) -> tuple[list[Issued], Rows]:
-        """Signs a batch of new licenses; the rows are what is to be committed."""
-        sheets = [draft.order.printed.sheets() if draft.order.printed else () for draft in drafts]
-        copies = sum(map(len, sheets))
-        reserved = self.register.reserve(
-            rows=len(drafts) + copies,
-            slots=len(drafts) + copies,
-            authority=self.authority.uri,
-            type_code=type_.code,
-            base=self.authority.status_base,
-            now=now,
-        )
-        slots = iter(reserved.slots)
-        next_id = reserved.first_id
-        taken = self._taken_serials(drafts, type_)
-        at = seconds(now)
-        made = []
-        rows = Rows()
-        for draft, ordered in zip(drafts, sheets, strict=True):
-            license_id, next_id = next_id, next_id + 1
-            kind = EventKind.TRANSFER_IN if draft.order.replaces else EventKind.ISSUE
-            serial = (
-                draft.number if type_.serial == "number" and draft.number not in taken else random_serial()
-            )
-            rows.license_.append(
-                {
-                    "id": license_id,
-                    "type_code": type_.code,
-                    "type_key": type_.key,
-                    "authority": self.authority.uri,
-                    "number": draft.number,
-                    "serial": serial,
-                    "holder": draft.holder,
-                    "sole": None if type_.several else _sole(type_, draft.holder),
-                    "state": State.VALID.value,
-                    "version": 1,
-                    "revision": 1,
-                }
-            )
-            issued = self._version(
-                rows,
-                draft,
-                type_,
-                license_id=license_id,
-                version=1,
-                serial=serial,
-                replaces=draft.order.replaces or None,
-                sheets=ordered,
-                first_copy=next_id,
-                slots=slots,
-                now=now,
-            )
-            next_id += len(ordered)
-            rows.event.append(
-                event_row(
-                    license_id=license_id,
-                    version=1,
-                    kind=kind,
-                    state=State.VALID,
-                    at=at,
-                    reason=draft.order.reason,
-                    case=draft.order.case,
-                    authority=self.authority.uri,
-                    content=draft.content,
-                    detail={"replaces": draft.order.replaces} if draft.order.replaces else None,
-                )
-            )
-            if draft.order.row:
-                rows.job.append({"job": job, "row": draft.order.row, "license_id": license_id})
-            made.append(issued)
-        return made, rows
-
-    def _taken_serials(self, drafts: Sequence[_Draft], type_: LicenseType) -> set[str]:
-        """Numbers that already are the serial of a license that ended: its identifiers stay its own."""
-        if type_.serial != "number":
-            return set()
-        numbers = [draft.number for draft in drafts]
-        table = tables.license_.c
-        with self.register.reading() as connection:
-            found = connection.execute(
-                select(table.serial).where(table.type_code == type_.code, table.number.in_(numbers))
-            ).scalars()
-            return set(found) | {number for number, times in Counter(numbers).items() if times > 1}
-
-    def _version(
-        self,
-        rows: Rows,
-        draft: _Draft,
-        type_: LicenseType,
-        *,
-        license_id: int,
-        version: int,
-        serial: str,
-        replaces: str | None,
-        sheets: Sequence[Sheet],
-        first_copy: int,
-        slots: Iterator[tuple[int, StatusReference]],
-        now: datetime,
-        value: int = _VALID,
-    ) -> Issued:
-        """Signs one version with its copies and adds their rows."""
-        suite = self.signer.public_key.suite
-        salt = os.urandom(SALT_SIZE)
-        shard, reference = next(slots)
-        license_ = License(
-            type_code=type_.code,
-            type_key=type_.key,
-            type_version=type_.version,
-            identifier=identifiers.make(type_.code, self.authority.uscc, serial, version),
-            number=draft.number,
-            version=version,
-            replaces=replaces,
-            authority=self.authority.uri,
-            authority_name=self.authority.name,
-            area=self.authority.area,
-            holders=draft.holders,
-            face=draft.face,
-            images=draft.order.images,
-            valid_from=draft.start,
-            valid_until=draft.until,
-            issued_on=draft.issued_on,
-            issued_at=seconds(now),
-            salt=salt,
-            digest_name=suite.hash,
-            face_digest=face_digest(draft.face, salt, suite.digest),
-            document_status=reference,
-        )
-        document = credentials.make_document(license_, type_, self.signer, base=self.authority.base, now=now)
-        license_ = license_.signed(document)
-        rows.version.append(self._version_row(license_, draft, license_id, shard))
-        rows.slot.append(slot_row((shard, reference), license_id, version, kind=DOCUMENT, ref=0, value=value))
-        copies = tuple(
-            self._copy(
-                rows,
-                license_,
-                type_,
-                sheet,
-                license_id=license_id,
-                copy_id=first_copy + place,
-                slot=next(slots),
-                now=now,
-                value=value,
-            )
-            for place, sheet in enumerate(sheets)
-        )
-        rows.permit += [{"license_id": license_id, **permit} for permit in draft.order.permits]
-        return Issued(license=license_, document=document, printed=copies)
-
-    def _version_row(self, license_: License, draft: _Draft, license_id: int, shard: int) -> dict[str, Any]:
-        return {
-            "license_id": license_id,
-            "version": license_.version,
-            "identifier": license_.identifier,
-            "replaces": license_.replaces,
-            "type_version": license_.type_version,
-            "authority_name": license_.authority_name,
-            "area": license_.area,
-            "face": draft.face_text,
-            "rest": draft.rest_text,
-            "holders": _json([holder.to_claim() for holder in draft.holders]),
-            "images": encode_images(license_.images),
-            "valid_from": license_.valid_from.isoformat(),
-            "valid_until": license_.valid_until.isoformat() if license_.valid_until else None,
-            "issued_on": license_.issued_on.isoformat(),
-            "issued_at": license_.issued_at,
-            "salt": license_.salt,
-            "digest_name": license_.digest_name,
-            "face_digest": license_.face_digest,
-            "document": license_.document,
-            "key_id": self.signer.public_key.kid,
-            "shard": shard,
-            "idx": license_.document_status.idx,
-        }
-
-    def _copy(
-        self,
-        rows: Rows,
-        license_: License,
-        type_: LicenseType,
-        sheet: Sheet,
-        *,
-        license_id: int,
-        copy_id: int,
-        slot: tuple[int, StatusReference],
-        now: datetime,
-        value: int,
-    ) -> PrintedCopy:
-        role, number, of, stock = sheet
-        shard, reference = slot
-        copy = seal_copy(
-            license_,
-            self.signer,
-            role=role,
-            number=number,
-            of=of,
-            stock=stock,
-            critical=critical_fields(license_, type_),
-            salt=os.urandom(SALT_SIZE),
-            status=reference,
-            issued_at=seconds(now),
-        )
-        rows.slot.append(slot_row(slot, license_id, license_.version, kind=COPY, ref=copy_id, value=value))
-        rows.copy.append(
-            {
-                "id": copy_id,
-                "license_id": license_id,
-                "version": license_.version,
-                "role": int(role),
-                "number": number,
-                "of": of,
-                "stock": stock or None,
-                "state": copy.state.value,
-                "seal": copy.seal,
-                "shard": shard,
-                "idx": reference.idx,
-                "printed_at": None,
-                "printer": "",
-            }
-        )
-        return copy
-
-    def _lost_race(self, draft: _Draft, conflict: Conflict) -> Issued | EwalletError:
-        """Another process recorded the same case between our look and our write: then its license is ours."""
-        results: list[Issued | EwalletError | None] = [None]
-        with self.register.reading() as connection:
-            self._known_cases(connection, {0: draft}, results)
-        return conflict if results[0] is None else results[0]
 
     # --- New versions -----------------------------------------------------------------------
 
@@ -754,7 +359,7 @@ class Issuer:
             raise Conflict("a newer version of this license exists")
         self._own(entry)
         type_ = self.catalog[entry.type_code]
-        _two_officers(type_, kind, case, entry.state.value)
+        two_officers(type_, kind, case, entry.state.value)
         state = next_state(kind, entry.state)
         draft = self._changed(type_, entry, old, changes, given=given, content=content, now=now)
         return self._commit_next(kind, entry, old, draft, given=given, state=state, type_=type_, now=now)
@@ -769,7 +374,7 @@ class Issuer:
         given: _Given,
         content: bytes,
         now: datetime,
-    ) -> _Draft:
+    ) -> Draft:
         record = {**self.register.record(old.identifier), **changes}
         record = {key: value for key, value in record.items() if value}
         kept = {key: value for key, value in old.images.items() if key in record}
@@ -786,16 +391,16 @@ class Issuer:
             raise RecordError("the license has ended already", field=type_.validity.until)
         holders = type_.holders_of(values)
         number = values[type_.number]
-        if number != entry.number or _holder_key(holders, number) != entry.holder:
+        if number != entry.number or holder_key(holders, number) != entry.holder:
             raise RecordError("an amendment changes neither number nor holder", field=type_.number)
-        _check_images(type_, values, order.images)
+        check_images(type_, values, order.images)
         face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
-        return _Draft(
+        return Draft(
             order=order,
             values=values,
             face=face,
-            face_text=_json(dict(face)),
-            rest_text=_rest(type_, values),
+            face_text=to_json(dict(face)),
+            rest_text=rest_of(type_, values),
             holders=holders,
             holder=entry.holder,
             number=number,
@@ -810,7 +415,7 @@ class Issuer:
         kind: EventKind,
         entry: Entry,
         old: License,
-        draft: _Draft,
+        draft: Draft,
         *,
         given: _Given,
         state: State,
@@ -827,7 +432,8 @@ class Issuer:
             now=now,
         )
         rows = Rows()
-        issued = self._version(
+        issued = make_version(
+            self,
             rows,
             draft,
             type_,
@@ -860,7 +466,7 @@ class Issuer:
             )
         )
         with self.register.writing() as connection:
-            sole = None if type_.several or not state.lives else _sole(type_, entry.holder)
+            sole = None if type_.several or not state.lives else sole_of(type_, entry.holder)
             step(connection, entry, version=entry.version + 1, state=state.value, sole=sole)
             set_slots(
                 connection,
@@ -877,7 +483,7 @@ class Issuer:
         return issued
 
     def _reviews(
-        self, connection: Connection, type_: LicenseType, entry: Entry, draft: _Draft, now: datetime
+        self, connection: Connection, type_: LicenseType, entry: Entry, draft: Draft, now: datetime
     ) -> list[dict[str, Any]]:
         """Dependants of a license that changed: each gets an event that it needs review."""
         rows = []
@@ -1061,9 +667,9 @@ class Issuer:
             entry = entry_of(connection, named)
             self._own(entry)
             type_ = self.catalog[entry.type_code]
-            _two_officers(type_, kind, case, entry.state.value)
+            two_officers(type_, kind, case, entry.state.value)
             state = next_state(kind, entry.state)
-            sole = _sole(type_, entry.holder) if state.lives and not type_.several else None
+            sole = sole_of(type_, entry.holder) if state.lives and not type_.several else None
             step(connection, entry, state=state.value, sole=sole)
             if change is not None:
                 change(connection, entry)
@@ -1105,15 +711,16 @@ class Issuer:
             return None
         table = tables.event.c
         row = connection.execute(
-            select(table.content, table.license_id).where(table.case_key == self._case_key(case.number))
+            select(table.content, table.license_id).where(table.case_key == self.case_key(case.number))
         ).one_or_none()
         if row is None:
             return None
         if bytes(row.content) != content:
             raise Conflict("another content was recorded under this case number")
-        return self._issued_before(connection, row.license_id)
+        return issued_before(self, connection, row.license_id)
 
-    def _case_key(self, number: str) -> str:
+    def case_key(self, number: str) -> str:
+        """A case number as the register keeps it: authorities count for themselves."""
         return f"{self.authority.uri} {number}"
 
     def _own(self, entry: Entry) -> None:
@@ -1284,7 +891,7 @@ class Issuer:
             current = self.register.newest(connection, entry)
         self._own(entry)
         type_ = self.catalog[entry.type_code]
-        _two_officers(type_, kind, case, entry.state.value)
+        two_officers(type_, kind, case, entry.state.value)
         next_state(kind, entry.state)
         reserved = self.register.reserve(
             rows=len(sheets),
@@ -1296,7 +903,8 @@ class Issuer:
         )
         rows = Rows()
         copies = tuple(
-            self._copy(
+            make_copy(
+                self,
                 rows,
                 current,
                 type_,
@@ -1481,52 +1089,6 @@ class Issuer:
 # --- Small parts --------------------------------------------------------------------------------------------
 
 
-def _draft(order: Order, type_: LicenseType, today: date) -> _Draft:
-    """Checks an order: the record, its term, its officers."""
-    kind = EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
-    _two_officers(type_, kind, order.case, "new")
-    values = type_.check(order.record)
-    start, until, issued_on = type_.term(values)
-    if until is not None and until < today:
-        raise RecordError("the license has ended already", field=type_.validity.until)
-    if issued_on > today:
-        raise RecordError("issued in the future", field=type_.validity.issued)
-    holders = order.holders or type_.holders_of(values)
-    _check_images(type_, values, order.images)
-    face = tuple((spec.key, values[spec.key]) for spec in type_.face_fields if spec.key in values)
-    face_text, rest_text = _json(dict(face)), _rest(type_, values)
-    return _Draft(
-        order=order,
-        values=values,
-        face=face,
-        holders=holders,
-        holder=_holder_key(holders, values[type_.number]),
-        number=values[type_.number],
-        start=start,
-        until=until,
-        issued_on=issued_on,
-        content=sha256(
-            "\n".join(
-                (kind.value, type_.code, face_text, rest_text, repr(order.printed), order.replaces)
-            ).encode()
-        ).digest(),
-        face_text=face_text,
-        rest_text=rest_text,
-    )
-
-
-def random_serial() -> str:
-    """A serial that tells nothing: 16 characters without I, L, O and U."""
-    bits = int.from_bytes(os.urandom(_SERIAL_LENGTH * 5 // 8), "big")
-    return "".join(_SERIAL[bits >> 5 * place & 31] for place in range(_SERIAL_LENGTH))
-
-
-def critical_fields(license_: License, type_: LicenseType) -> dict[str, str]:
-    """The fields that the seal repeats, masked as the type says."""
-    face = license_.fields
-    return {spec.key: spec.masked(face[spec.key]) for spec in type_.seal_fields if spec.key in face}
-
-
 def _or_raise(result: Issued | EwalletError) -> Issued:
     if isinstance(result, EwalletError):
         raise result
@@ -1537,49 +1099,12 @@ def _identifier(license_: License | str) -> str:
     return license_ if isinstance(license_, str) else license_.identifier
 
 
-def _holder_key(holders: Sequence[Holder], number: str) -> str:
-    """The holders as one key; a holder without a number of its own is told apart by the license's."""
-    return "|".join(sorted(f"{holder.kind}:{holder.code or '~' + number}" for holder in holders))
-
-
-def _sole(type_: LicenseType, holder: str) -> str:
-    return f"{type_.code} {holder}"
-
-
-_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
-
-
-def _rest(type_: LicenseType, values: Mapping[str, str]) -> str:
-    """The fields that stay in the register, as text."""
-    rest = {spec.key: values[spec.key] for spec in type_.kept_fields if spec.key in values}
-    return _json(rest) if rest else "{}"
-
-
 def _content(
     kind: EventKind, name: str, values: Mapping[str, object], printed: PrintOrder | None = None
 ) -> bytes:
     """What a case number stands for: the same case with the same content is the same act."""
     text = json.dumps([kind.value, name, values, repr(printed)], sort_keys=True)
     return sha256(text.encode()).digest()
-
-
-def _two_officers(type_: LicenseType, kind: EventKind, case: Case, state: str) -> None:
-    if kind.value not in type_.four_eyes:
-        return
-    if not case.operator or not case.second_operator or case.operator == case.second_operator:
-        raise NotAllowed(kind.value, state, "this type wants two officers for it")
-
-
-def _check_images(type_: LicenseType, values: Mapping[str, str], images: Mapping[str, bytes]) -> None:
-    key = type_.portrait
-    if not key:
-        if images:
-            raise RecordError("the type has no image", field=next(iter(images)))
-        return
-    if (key in values) != (key in images) or len(images) > 1:
-        raise RecordError("an image and its digest come together", field=key)
-    if key in values and sha256(images[key]).hexdigest() != values[key]:
-        raise RecordError("not the digest of the image", field=key)
 
 
 def _living(
@@ -1600,24 +1125,6 @@ def _living(
         )
     ).all()
     return [(row.id, row.version, row.state, json.loads(row.face)) for row in rows]
-
-
-def _faces_of(connection: Connection, type_code: str, holders: set[str]) -> dict[str, dict[str, str]]:
-    """Faces of the living licenses of a type, by holder."""
-    table = tables.license_.c
-    rows = connection.execute(
-        select(table.holder, tables.version.c.face)
-        .join(
-            tables.version,
-            (tables.version.c.license_id == table.id) & (tables.version.c.version == table.version),
-        )
-        .where(
-            table.holder.in_(list(holders)),
-            table.type_code == type_code,
-            table.state.in_((State.VALID.value, State.SUSPENDED.value)),
-        )
-    ).all()
-    return {row.holder: json.loads(row.face) for row in rows}
 
 
 def _differences(old: Mapping[str, str], new: Mapping[str, str]) -> set[str]:

@@ -74,7 +74,7 @@ def test_one_live_license_for_a_holder(agency):
 def test_the_database_keeps_one_live_license_when_two_come_at_once(agency, monkeypatch):
     """Both looked before either wrote: the table decides."""
     other = Agency(agency.register)
-    monkeypatch.setattr(Issuer, "_known_soles", lambda *_: None)
+    monkeypatch.setattr("ewallet.licenses.issuing._known_soles", lambda *_: None)
     assert isinstance(agency.issue(), Issued)
     with pytest.raises(Conflict, match="lives for this holder"):
         other.issue()
