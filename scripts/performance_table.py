@@ -24,7 +24,7 @@ ABOUT = {
     "cores": "cores",
     "system": "system",
     "python": "Python",
-    "openssl": "OpenSSL",
+    "openssl": "",
 }
 TITLES = {
     "formats": "Formats",
@@ -38,13 +38,16 @@ TITLES = {
 }
 
 
+def number(value: float) -> str:
+    """Three digits that count, never an exponent."""
+    return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
+
+
 def figure(row: dict[str, Any]) -> str:
     """The ratio or the value, with what it is of."""
     if "ratio" in row:
         return f"{row['ratio']:.2f} x {row['against']}"
-    if "value" in row:
-        return f"{row['value']:,.4g} {row.get('unit', '')}".rstrip()
-    return ""
+    return f"{number(row['value'])} {row.get('unit', '')}".rstrip() if "value" in row else ""
 
 
 def target(row: dict[str, Any]) -> str:
@@ -62,14 +65,14 @@ def table(rows: list[dict[str, Any]]) -> list[str]:
     """One set as Markdown."""
     lines = ["| operation | figure | target | microseconds |", "|---|---|---|---|"]
     for row in rows:
-        us = f"{row['us']:.3g}" if row.get("us", 100) < 100 else f"{row['us']:.0f}" if "us" in row else ""
+        us = number(row["us"]) if "us" in row else ""
         lines.append(f"| {row['operation'].removeprefix('peer: ')} | {figure(row)} | {target(row)} | {us} |")
     return lines
 
 
 def section(report: dict[str, Any]) -> str:
     """Machine and all sets."""
-    about = "; ".join(f"{title} {report['machine'][name]}" for name, title in ABOUT.items())
+    about = "; ".join(f"{title} {report['machine'][name]}".strip() for name, title in ABOUT.items())
     lines = [BEGIN, "", f"{about[0].upper()}{about[1:]}.", ""]
     order = list(TITLES)
     rows = sorted(report["rows"], key=lambda row: order.index(row["set"]) if row["set"] in order else 99)
