@@ -289,19 +289,34 @@ def write_film(file: Path, text: str, *, width: int = 1280, height: int = 720) -
 
 
 def test_a_typed_number_never_turns_green(page, screen):
-    page.route(
-        "**/v1/number", lambda route: route.fulfill(status=200, json={"number": "1", "status": "valid"})
-    )
+    license_ = {"state": "valid", "in_force": True, "names": {"zh": "营业执照", "en": "Business license"}}
+    said = {
+        "valid": ({"licenses": [license_]}, "营业执照，登记状态：有效"),
+        "not begun": ({"licenses": [{**license_, "in_force": False}]}, "尚未生效"),
+        "revoked": ({"licenses": [{**license_, "state": "revoked", "in_force": False}]}, "已吊销"),
+        "odd": ({"licenses": [{**license_, "state": "fine"}]}, "查不到此编号"),
+        "none": (None, "查不到此编号"),
+    }
+    for name, (body, expected) in said.items():
+        page.route("**/v1/number", answering(json.dumps(body), 200 if body else 404))
+        page.click("#use-number")
+        page.fill("#number-field", "91310101MA9X000018")
+        page.keyboard.press("Enter")
+        found = outcome(page, "STATUS")
+        if name == "valid":
+            screen(page, "number")
+        assert found["outcome-word"] == "仅状态"
+        assert expected in found["sentence"]
+        assert found["color"] not in COLORS.values()
+        page.unroute("**/v1/number")
+        page.keyboard.press("Escape")
+
+
+def test_a_terminal_without_a_register_says_so(page):
     page.click("#use-number")
     page.fill("#number-field", "91310101MA9X000018")
     page.keyboard.press("Enter")
-    found = outcome(page, "STATUS")
-    screen(page, "number")
-    assert found["outcome-word"] == "仅状态"
-    assert "有效" in found["sentence"]
-    assert found["color"] not in COLORS.values()
-    page.unroute("**/v1/number")
-    page.keyboard.press("Escape")
+    assert "没有接入登记库" in outcome(page, "STATUS")["sentence"]
 
 
 # --- offline, language, kiosk, practice ---------------------------------------------------------------------

@@ -161,6 +161,7 @@ async function run(call, read, lastKey) {
 
 function failure(status) {
   if (status === 429 || status === 503) return "busy";
+  if (status === 401 || status === 403) return "door";
   if (status === 413 || status === 415 || status === 501) return "file";
   return status === 0 ? "unreachable" : "malformed";
 }
@@ -228,9 +229,11 @@ function lookUp(number) {
 
 function readStatus(body) {
   if (body.none === 405) return local("no_register", "STATUS");
-  const known = body.none ? null : STATUSES[body.status];
+  const [found] = body.licenses ?? [];
+  const known = found && STATUSES[found.state === "valid" && !found.in_force ? "begins" : found.state];
   const keys = known ? ["number_found", "number_advice"] : ["number_none", "number_none_advice"];
-  const pair = (key) => ["zh", "en"].map((lang) => word(key, lang, {status: say(known, lang)}));
+  const type = (lang) => (found?.names?.[lang] ? found.names[lang] + (lang === "zh" ? "，" : ".") : "");
+  const pair = (key) => ["zh", "en"].map((lang) => word(key, lang, {status: say(known, lang), type: type(lang)}).trim());
   return {outcome: "STATUS", answer: null, real: true, reason: "", sentence: pair(keys[0]), advice: pair(keys[1]), used: null};
 }
 

@@ -109,6 +109,14 @@ function people(answer, look) {
   return element("section", {class: "who"}, portrait(answer, lang), box);
 }
 
+// Fields in the order of the face; then what the face does not have. Holders stand in the fields already.
+function inOrder(fields, type) {
+  const order = Object.keys(type?.fields ?? {}), place = (key) => (order.includes(key) ? order.indexOf(key) : order.length);
+  return Object.entries(fields)
+    .filter(([key]) => !HIDDEN.has(key) && !(type && /^holder_[0-9]+$/.test(key)))
+    .sort(([one], [other]) => place(one) - place(other));
+}
+
 function license(found, look) {
   const {lang} = look, type = TYPES[found.type];
   const list = element("dl", {class: "facts"});
@@ -117,9 +125,9 @@ function license(found, look) {
   row(list, word("region", lang), say(PROVINCES[found.province], lang) || found.province);
   const local = found.local && (found.local.fields ?? found.local);
   if (!local) {
-    for (const [key, value] of Object.entries(found.fields)) {
+    for (const [key, value] of inOrder(found.fields, type)) {
       const field = type?.fields[key];
-      if (!HIDDEN.has(key)) row(list, field ? say([field.zh, field.en], lang) : key, shown(value, field, look));
+      row(list, field ? say([field.zh, field.en], lang) : key, shown(value, field, look));
     }
   }
   row(list, word("identifier", lang), found.identifier);
@@ -187,7 +195,7 @@ function portrait(answer, lang) {
 
 // All of it. `look`: {lang, full}.
 export function details(answer, look) {
-  const parts = [layers(answer, look.lang), people(answer, look)];
-  parts.push(...answer.licenses.map((each) => license(each, look)), notices(answer, look.lang));
+  const parts = [layers(answer, look.lang), people(answer, look), notices(answer, look.lang)];
+  parts.push(...answer.licenses.map((each) => license(each, look)));
   return parts.filter(Boolean);
 }

@@ -63,8 +63,8 @@ export const WORDS = {
   region: ["签发地", "Province"],
   identifier: ["证照标识", "Identifier"],
   notices: ["提示", "Please note"],
-  show_full: ["显示完整号码", "Show hidden parts"],
-  show_masked: ["遮盖号码", "Hide them again"],
+  show_full: ["显示被遮盖的内容", "Show what is hidden"],
+  show_masked: ["重新遮盖", "Hide it again"],
   local: ["本地对应", "Local view"],
   local_more: ["外省市证照，按互认规则对应为本地字段", "A license of another province, read by the recognition rule between the two"],
   kind: ["类别", "Kind"],
@@ -96,7 +96,7 @@ export const WORDS = {
   minutes: ["{n} 分钟", "{n} min"],
   hours: ["{n} 小时", "{n} h"],
   days: ["{n} 天", "{n} days"],
-  number_found: ["登记状态：{status}", "Status in the register: {status}"],
+  number_found: ["{type}登记状态：{status}", "{type} Status in the register: {status}"],
   number_advice: ["这只是登记状态。请对方出示证照后再办理。", "This is the register's status only. Ask for the license itself."],
   number_none: ["查不到此编号。", "No license has this number."],
   number_none_advice: ["请核对编号，或请对方出示证照。", "Check the number, or ask for the license itself."],
@@ -117,6 +117,7 @@ export const LOCAL = {
   unreachable: ["连不上本机核验服务，无法判定。", "The verification service does not answer.", "请重启本机程序，或走人工核验。", "Restart the service, or verify by hand."],
   malformed: ["核验服务的回答不完整，无法判定。", "The answer of the service is not complete.", "请再扫一次；仍然如此请联系技术人员。", "Scan again; if it stays so, call support."],
   busy: ["核验服务繁忙，无法判定。", "The service is busy.", "请稍等几秒后再扫。", "Wait a few seconds and scan again."],
+  door: ["本终端没有核验的权限，无法判定。", "This terminal may not verify.", "请联系技术人员。", "Call support."],
   no_register: ["本机没有接入登记库，查不了编号。", "This terminal has no register to look in.", "请对方出示证照。", "Ask for the license itself."],
   file: ["读不了这个文件，无法判定。", "This file cannot be read.", "请换用清晰的图片或原始 PDF。", "Use a clear picture or the original PDF."],
   ambiguous: ["画面中有多个码。", "There is more than one code in the picture.", "请只对准一个码再扫。", "Show one code only and scan again."],
@@ -142,8 +143,10 @@ export const ATTRIBUTES = {
 };
 export const PROVINCES = {31: ["上海市", "Shanghai"], 32: ["江苏省", "Jiangsu"], 33: ["浙江省", "Zhejiang"], 34: ["安徽省", "Anhui"]};
 export const STATUSES = {
-  valid: ["有效", "in force"], revoked: ["已注销或吊销", "revoked"], suspended: ["已暂停", "suspended"],
-  superseded: ["已换发新版本", "replaced by a newer version"], expired: ["已过期", "expired"],
+  valid: ["有效", "in force"], begins: ["尚未生效", "not in force yet"], suspended: ["已暂停", "suspended"],
+  lapsed: ["已过期", "lapsed"], withdrawn: ["已撤销", "withdrawn"], cancelled: ["已注销", "cancelled"],
+  revoked: ["已吊销", "revoked"], superseded: ["已换发新版本", "replaced by a newer version"],
+  transferred: ["已转出", "transferred to another authority"],
 };
 export const YES_NO = {true: ["是", "yes"], false: ["否", "no"]};
 
