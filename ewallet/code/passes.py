@@ -31,7 +31,7 @@ from ewallet.moments import instant, seconds
 from ewallet.wire import b64u_decode, decode_cbor
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
     from datetime import datetime
 
     from ewallet.keys import PublicKey
@@ -146,6 +146,7 @@ class PassFacts:
         return hot_entry(self.id)
 
 
+@lru_cache(maxsize=4096)
 def hot_entry(pass_id: str) -> bytes:
     """How a hot list names a pass: its id as bytes.
 
@@ -440,10 +441,17 @@ def parse_code(scanned: str) -> UnverifiedCode:
 _READER: Final = sdcwt.KbtReader(PROFILE, check=check_form)
 
 
-def parse_code_bytes(data: bytes) -> UnverifiedCode:
-    """As `parse_code`, from the bytes behind the prefix."""
+def parse_code_bytes(
+    data: bytes, *, early: Callable[[Mapping[Any, Any]], None] | None = None
+) -> UnverifiedCode:
+    """As `parse_code`, from the bytes behind the prefix.
+
+    Args:
+        data: the bytes.
+        early: see `early_refusal`.
+    """
     try:
-        kbt = _READER.read(data)
+        kbt = _READER.read(data, early=early)
     except Refused as refused:
         if refused.reason == "credential.expired":
             raise Refused("pass.expired", refused.detail) from refused
@@ -470,6 +478,32 @@ def check_code_times(code: UnverifiedCode, scene: Scene, *, now: datetime) -> No
         raise Refused("code.expired", "made too long ago")
 
 
+def early_refusal(
+    scene: Scene, *, cnonce: bytes | None, now: datetime
+) -> Callable[[Mapping[Any, Any]], None]:
+    """Refuses by the outside of a code alone: made for another place, or too long ago.
+
+    Cheap: a gate that is shown old screenshots reads no pass and verifies nothing.
+
+    Args:
+        scene: the scene as the gate narrowed it, with its venue.
+        cnonce: digest of the challenge asked; None: nothing was asked.
+        now: the time of the check.
+
+    Returns:
+        What `parse_code_bytes` takes as `early`; it raises `code.audience` or `code.expired`.
+    """
+    oldest = seconds(now) - scene.window_past
+
+    def refuse(claims: Mapping[Any, Any]) -> None:
+        if not _addressed(claims[cose.AUD], scene, cnonce):
+            raise Refused("code.audience", "made for another venue or scene")
+        if claims[cose.IAT] < oldest:
+            raise Refused("code.expired", "made too long ago")
+
+    return refuse
+
+
 def check_code_audience(code: UnverifiedCode, scene: Scene, *, cnonce: bytes | None = None) -> None:
     """For whom it was made, and whether it answers what was asked.
 
@@ -491,27 +525,6 @@ def _addressed(audience: str, scene: Scene, cnonce: bytes | None) -> bool:
     # An answer names the venue that asked: `aud` of a whole scene would answer any venue's challenge.
     to_scene = scene.audience == "scene" and cnonce is None and audience == scene.id
     return to_scene or bool(scene.venue and audience == scene.venue)
-
-
-def refused_early(data: bytes, scene: Scene, *, cnonce: bytes | None, now: datetime) -> Refused | None:
-    """Why a code is refused by its outside alone: made for another place, or too long ago.
-
-    Cheap: a gate that is shown old screenshots parses and verifies nothing. None: go the whole way.
-
-    Args:
-        data: the bytes behind the prefix.
-        scene: the scene as the gate narrowed it, with its venue.
-        cnonce: digest of the challenge asked; None: nothing was asked.
-        now: the time of the check.
-    """
-    claims = _READER.glance(data)
-    if claims is None:
-        return None
-    if not _addressed(claims[cose.AUD], scene, cnonce):
-        return Refused("code.audience", "made for another venue or scene")
-    if seconds(now) - claims[cose.IAT] > scene.window_past:
-        return Refused("code.expired", "made too long ago")
-    return None
 
 
 def verify_pass(

@@ -901,17 +901,18 @@ class KbtReader:
         self._known.clear()
         self._audiences.clear()
 
-    def read(self, data: bytes) -> UnverifiedKbt:
-        """As `parse_kbt` and the check, with the same refusals."""
+    def read(self, data: bytes, *, early: Callable[[Mapping[Any, Any]], None] | None = None) -> UnverifiedKbt:
+        """As `parse_kbt` and the check, with the same refusals.
+
+        Args:
+            data: the token.
+            early: looks at the claims before an unknown credential inside is read, and may raise `Refused`:
+                what is refused anyway costs little.
+        """
         protected, payload, signature = _cut(data)
         known = self._known.get(protected)
         if known is None or data != cose.assemble(protected, payload, signature):
-            read = parse_kbt(data, self._profile)
-            self._check(read.credential.unverified_claims)
-            if len(self._known) >= self._remember:
-                self._known.clear()
-            self._known[protected] = read
-            return read
+            return self._read_new(data, protected, payload, early)
         claims = self._claims(payload)
         _check_order(claims, known.credential.unverified_claims)
         like = known.sign1
@@ -927,15 +928,26 @@ class KbtReader:
         )
         return UnverifiedKbt(sign1=sign1, credential=known.credential, unverified_claims=claims)
 
-    def glance(self, data: bytes) -> Mapping[Any, Any] | None:
-        """The claims of what has the outside of a token, the credential inside not looked at.
-
-        Enough to refuse by, cheaply, never to accept by. None: not of our form; `read` will say why.
-        """
-        try:
-            return self._claims(_cut(data)[1])
-        except Refused:
-            return None
+    def _read_new(
+        self,
+        data: bytes,
+        protected: bytes,
+        payload: bytes,
+        early: Callable[[Mapping[Any, Any]], None] | None,
+    ) -> UnverifiedKbt:
+        if early is not None:
+            try:
+                claims = self._claims(payload)
+            except Refused:
+                pass  # not of our form: the whole way says why
+            else:
+                early(claims)
+        read = parse_kbt(data, self._profile)
+        self._check(read.credential.unverified_claims)
+        if len(self._known) >= self._remember:
+            self._known.clear()
+        self._known[protected] = read
+        return read
 
     def _claims(self, payload: bytes) -> dict[Any, Any]:
         """The checked claims. Tokens for one audience differ in their last four bytes, the time, only."""

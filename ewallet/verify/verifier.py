@@ -315,12 +315,14 @@ class Verifier:
         walk.kind = Kind.CODE
         scene, now = self._policy.scene, walk.now
         cnonce = None if answering is None or isinstance(answering, Request) else answering.digest
-        early = passes.refused_early(data, scene, cnonce=cnonce, now=now)
-        if early is not None:
-            walk.enter(2)
-            walk.enter(3)
-            raise early
-        code = passes.parse_code_bytes(data)  # 1
+        early = passes.early_refusal(scene, cnonce=cnonce, now=now)
+        try:
+            code = passes.parse_code_bytes(data, early=early)  # 1
+        except Refused as refused:
+            if refused.reason in ("code.audience", "code.expired"):  # by its outside: that is step 3
+                walk.enter(2)
+                walk.enter(3)
+            raise
         walk.enter(2)
         walk.enter(3)  # 3 moment
         if isinstance(answering, Request):
