@@ -109,15 +109,38 @@ def test_any_text_is_json_or_refused(data):
         json.loads(data)
 
 
-@given(st.text('[]{},"\\a1: ', max_size=30), st.text('[]{},"\\a1: ', max_size=30))
-def test_arrays_are_not_read_across_their_ends(first, second):
-    """What two pieces make together must not pass for what each is alone."""
-    pieces = [first.encode(), second.encode()]
+PIECE = st.text('[]{},"\\a1: \n', max_size=12)
+
+
+def read_alike(pieces: list[bytes]) -> None:
+    """All at once as one by one: the same values, or both refuse."""
     try:
-        together = wire.decode_json_arrays(pieces)
+        alone = [wire.decode_json(piece) for piece in pieces]
     except Malformed:
-        return
-    assert together == [wire.decode_json(piece) for piece in pieces]
+        alone = [None]
+    if all(isinstance(value, list) for value in alone):
+        assert wire.decode_json_arrays(pieces) == alone
+    else:
+        with pytest.raises(Malformed):
+            wire.decode_json_arrays(pieces)
+
+
+@settings(max_examples=300)
+@given(st.lists(PIECE | PIECE.map("[{}]".format), min_size=1, max_size=4))
+def test_arrays_are_not_read_across_their_ends(pieces):
+    """What pieces make together must not pass for what each is alone."""
+    read_alike([piece.encode() for piece in pieces])
+
+
+@given(st.lists(st.lists(st.integers(0, 9) | TEXT | st.lists(TEXT, max_size=1)), max_size=4), st.data())
+def test_arrays_cut_elsewhere_are_refused(values, data):
+    texts = [json.dumps(value, ensure_ascii=False).encode() for value in values]
+    read_alike(texts)
+    whole = b"\n,".join(texts)
+    cuts = sorted(
+        data.draw(st.sets(st.integers(0, len(whole)), min_size=2, max_size=2)) if len(whole) > 1 else ()
+    )
+    read_alike([whole[start:end] for start, end in zip([0, *cuts], [*cuts, len(whole)], strict=True)])
 
 
 @given(st.binary(max_size=400))
