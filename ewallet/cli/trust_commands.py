@@ -741,6 +741,36 @@ def bundle(repo: Path, target: Path, status: Path | None, policy: Path | None, z
     return Exit.ACCEPTED
 
 
+@trust.command("state")
+@click.argument("credentials", nargs=-1, type=_FILE, required=True)
+@click.option("--out", "directory", type=_DIR, required=True, help="Directory of statements.")
+@click.option("--uri", required=True, help="URI of the entity that states it: not the issuer.")
+@click.option("--key", "key_name", required=True, help="Its key for `register`: file, or pkcs11: URI.")
+@password_option
+@now_option
+def state_(
+    credentials: tuple[Path, ...],
+    directory: Path,
+    uri: str,
+    key_name: str,
+    password_file: Path | None,
+    now_text: str | None,
+) -> int:
+    """State that credentials exist now: what keeps them alive if their issuer's key leaks later."""
+    from ewallet.trust.statements import state_all  # noqa: PLC0415
+
+    tokens = [_credential(file) for file in credentials]
+    signer = _signer(key_name, password_file)
+    made = state_all(tokens, directory, signer=signer, iss=uri, now=_moment(now_text))
+    print(f"{made} new statements in {directory}")
+    return Exit.ACCEPTED
+
+
+def _credential(file: Path) -> str | bytes:
+    data = file.read_bytes()
+    return data if data[:1] >= b"\x80" else data.decode("ascii", "replace").strip()
+
+
 @trust.command()
 @click.argument("repo", type=_DIR)
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))

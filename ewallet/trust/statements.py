@@ -11,6 +11,7 @@ inclusion proof of a transparency log): an unknown kind proves nothing.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.errors import Malformed, Refused
@@ -19,7 +20,9 @@ from ewallet.moments import instant, seconds
 from ewallet.trust.entries import Service
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
     from datetime import datetime
+    from pathlib import Path
 
     from ewallet.keys import Signer
     from ewallet.trust.trust import Trust
@@ -96,3 +99,62 @@ def verify_statement(trust: Trust, token: bytes, *, now: datetime) -> Statement:
         trust.decide(listed, signed_at=at, now=now)
         return Statement(digest=digest, at=at, entity=iss)
     raise Refused("signature.issuer", "the statement's signature does not verify")
+
+
+# --- for a whole register -----------------------------------------------------------------------------------
+
+
+def digest_of(credential: str | bytes) -> bytes:
+    """Digest of the signed bytes of a credential as issued: what a statement names.
+
+    Args:
+        credential: SD-JWT (disclosures may follow; they are not part of what was signed), or COSE_Sign1.
+
+    Raises:
+        Malformed: neither.
+    """
+    if isinstance(credential, bytes):
+        profile = cose.Profile(typ=None, own=False, untagged=True, exp_required=False)
+        return cose.parse(credential, profile).digest
+    signed, _, signature = credential.partition("~")[0].rpartition(".")
+    if not signature or signed.count(".") != 1:
+        raise Malformed("not an SD-JWT")
+    return sha256(signed.encode("ascii")).digest()
+
+
+def state_all(
+    credentials: Iterable[str | bytes], directory: Path, *, signer: Signer, iss: str, now: datetime
+) -> int:
+    """States the existence of credentials, one file each, named by its digest; those that are there stay.
+
+    Args:
+        credentials: as issued.
+        directory: where statements are kept: `<digest, hex>.<kid, hex>.cwt`.
+        signer: a `register` key of another entity than the issuer's.
+        iss: that entity.
+        now: the time.
+
+    Returns:
+        How many were new.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    made = 0
+    for credential in credentials:
+        digest = digest_of(credential)
+        file = directory / f"{digest.hex()}.{signer.public_key.kid.hex()}.cwt"
+        if not file.exists():
+            file.write_bytes(make_statement(digest, signer=signer, iss=iss, now=now))
+            made += 1
+    return made
+
+
+def load_proofs(directory: Path) -> dict[bytes, tuple[bytes, ...]]:
+    """The statements of a directory by digest, unverified: what `Verifier(proofs=...)` takes."""
+    found: dict[bytes, tuple[bytes, ...]] = {}
+    for file in sorted(directory.glob("*.cwt")):
+        try:
+            digest = bytes.fromhex(file.name.partition(".")[0])
+        except ValueError:
+            continue  # not one of ours
+        found[digest] = (*found.get(digest, ()), file.read_bytes())
+    return found

@@ -18,12 +18,19 @@ from ewallet.licenses.numbers import uscc
 from ewallet.licenses.register import Register
 from ewallet.trust.authoring import PROVINCES, Consortium
 from ewallet.trust.bundle import write_bundle
+from ewallet.trust.distribution import TrustStore
 from ewallet.trust.entries import Service
 from ewallet.trust.mappings import builtin_rules
 from ewallet.trust.scenes import DATA
+from ewallet.trust.statements import load_proofs, state_all
+from ewallet.verify.policy import Policy
+from ewallet.verify.replay import MemoryGuard
+from ewallet.verify.sources import StatusDirectory
+from ewallet.verify.verifier import Verifier
 
 START = datetime(2026, 5, 1, 4, tzinfo=UTC)
 NOW = START + timedelta(hours=2)
+LATER = NOW + timedelta(hours=12)
 FOUR = ("31", "32", "33", "34")
 AREAS = {"31": "310115", "32": "320500", "33": "330106", "34": "340104"}
 TABLE = json.loads((DATA / "mappings.json").read_text("utf-8"))
@@ -187,3 +194,42 @@ def test_refused_where_the_issuer_is_stopped(delta, capsys):
     consortium.lift_brake(now=NOW)
     delta.publish(NOW)
     assert delta.explain(capsys, "32", "31", "zh")[0] == Exit.ACCEPTED
+
+
+def test_a_license_outlives_the_key_that_signed_it_where_its_existence_was_stated(tmp_path):
+    """A real license: stated at issuing, its key stolen later. Only the statement keeps it alive."""
+    delta = Delta(tmp_path)
+    registry = delta.consortium.add_authority(
+        "32",
+        "registry",
+        names={"zh": "登记（示例）", "en": "registry"},
+        services=(Service.REGISTER,),
+        now=START,
+    )
+    signer = registry.signer(Service.REGISTER)
+    documents = [delta.issued[code].document for code in ("31", "32")]
+    proofs = tmp_path / "proofs"
+    assert state_all(documents[:1], proofs, signer=signer, iss=registry.uri, now=NOW) == 1
+    assert state_all(documents, proofs, signer=signer, iss=registry.uri, now=LATER) == 1
+    for code in ("31", "32"):
+        uri = f"https://{PROVINCES[code][2]}.ewallet.example/a/market"
+        kid = delta.consortium.authorities[uri].signer(Service.LICENSES).public_key.kid
+        delta.consortium.compromise(uri, Service.LICENSES, kid=kid, since=LATER, now=LATER)
+    delta.publish(LATER)
+    trust = TrustStore.open(tmp_path / "state").refresh(tmp_path / "bundle", LATER)
+
+    def verify(document, statements):
+        verifier = Verifier(
+            trust=trust,
+            policy=Policy.content(province="31"),
+            status=StatusDirectory(tmp_path / "status"),
+            replay=MemoryGuard(started=NOW),
+            proofs=statements,
+        )
+        found = verifier.verify(document, now=LATER)
+        return found.reason.code if found.reason else ""
+
+    assert verify(documents[0], None) == "issuer.proof_missing"
+    assert verify(documents[0], load_proofs(proofs)) == ""
+    assert verify(documents[1], load_proofs(proofs)) == "issuer.proof_missing"  # stated too late
+    delta.close()
