@@ -312,7 +312,7 @@ class Register:
         ttl: int = status.TTL,
         everything: bool = False,
     ) -> tuple[Path, ...]:
-        """Signs the lists that changed or have lived half of their time, and puts them into a directory.
+        """Signs the lists that changed or whose time is half over, and puts them into a directory.
 
         Only those: one change re-signs one list, whatever the size of the register.
 
@@ -347,6 +347,7 @@ class Register:
                 published_at=row.published_at,
                 now=now,
                 life=life,
+                ttl=ttl,
             ):
                 continue
             with self.reading() as connection:

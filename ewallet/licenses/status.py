@@ -33,8 +33,8 @@ SHARD_SIZE: Final = 2**20
 LIFE: Final = timedelta(days=7)
 """How long a published list holds at most: what is not republished within is `status.stale`."""
 
-TTL: Final = 12 * 3600
-"""Seconds for which a verifier may keep a list before it asks again."""
+TTL: Final = 24 * 3600
+"""Seconds for which a signed list counts before a fresh one is needed: publish at least twice a day."""
 
 _ROUNDS: Final = 4
 
@@ -158,6 +158,18 @@ def replace_file(file: Path, content: bytes) -> None:
         raise
 
 
-def due(*, revision: int, published_revision: int, published_at: int, now: datetime, life: timedelta) -> bool:
-    """Whether a list must be signed again: it changed, or half of its life is over."""
-    return revision != published_revision or seconds(now) - published_at >= life.total_seconds() / 2
+def due(
+    *,
+    revision: int,
+    published_revision: int,
+    published_at: int,
+    now: datetime,
+    life: timedelta,
+    ttl: int,
+) -> bool:
+    """Whether a list must be signed again: it changed, or half of the time for which it counts is over.
+
+    A list counts until its `exp` and no longer than `ttl` seconds after it was signed, whichever comes first.
+    """
+    age = seconds(now) - published_at
+    return revision != published_revision or age >= min(life.total_seconds(), ttl) / 2

@@ -436,7 +436,11 @@ def test_publishing_is_incremental_and_says_what_the_register_says(agency, tmp_p
         assert values == [0, 0, statuslist.SUSPENDED, 0, 0]
         assert sum(found.entries.get(n) != 0 for n in range(1024)) == 1
     assert str(files[0]).endswith(uri.removeprefix("https://") + ".jwt")
-    assert len(publish(tmp_path, agency.status_key, now=LATER + timedelta(days=4))) == 4
+    assert publish(tmp_path, agency.status_key, now=LATER + timedelta(hours=10)) == ()
+    assert len(publish(tmp_path, agency.status_key, now=LATER + timedelta(hours=12))) == 4
+    slow = {"ttl": 30 * 86400, "life": timedelta(days=8)}
+    assert publish(tmp_path, agency.status_key, now=LATER + timedelta(days=3), **slow) == ()
+    assert len(publish(tmp_path, agency.status_key, now=LATER + timedelta(days=5), **slow)) == 4
     assert not list(tmp_path.rglob(".*"))
 
 
