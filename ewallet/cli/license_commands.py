@@ -102,6 +102,7 @@ def check_types(directories: tuple[Path, ...]) -> int:
 )
 @click.option("--print", "printed", is_flag=True, help="Order one printed original with each license.")
 @click.option("--operator", default="", help="Who runs the job.")
+@click.option("--stock-column", default="", help="Header of the column with the number of existing paper.")
 @click.option("--workers", default=1, show_default=True, type=click.IntRange(1, 64), help="Processes.")
 @click.option(
     "--publish", type=click.Path(path_type=Path, file_okay=False), help="Publish status lists there."
@@ -114,6 +115,7 @@ def issue(
     out: Path,
     printed: bool,
     operator: str,
+    stock_column: str,
     workers: int,
     publish: Path | None,
 ) -> int:
@@ -142,6 +144,7 @@ def issue(
                 now=now,
                 printed=order,
                 operator=operator,
+                stock_column=stock_column,
                 progress=bar.update,
             )
         else:
@@ -154,6 +157,7 @@ def issue(
                 workers=workers,
                 printed=order,
                 operator=operator,
+                stock_column=stock_column,
                 progress=bar.update,
             )
         if publish is not None:

@@ -23,6 +23,7 @@ from ewallet.licenses.deployment import Deployment
 from ewallet.licenses.intake import Reject, Row
 from ewallet.licenses.issuer import Issued, Issuer, Order
 from ewallet.licenses.lifecycle import Case
+from ewallet.licenses.printed import PrintOrder
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
@@ -31,7 +32,6 @@ if TYPE_CHECKING:
     from queue import Queue
 
     from ewallet.licenses.catalog import LicenseType
-    from ewallet.licenses.printed import PrintOrder
 
 BATCH: Final = 1000
 """Licenses in one transaction: more gain nothing, and a second process waits longer."""
@@ -81,6 +81,7 @@ def run(
     now: datetime,
     printed: PrintOrder | None = None,
     operator: str = "",
+    stock_column: str = "",
     part: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda _: None,
 ) -> Summary:
@@ -95,6 +96,8 @@ def run(
         now: the time of issue (aware).
         printed: what is printed with each.
         operator: who runs the job.
+        stock_column: header of the column with the number of each license's paper, when existing paper is
+            taken into the register; empty: none.
         part: this process's number and how many share the job.
         progress: called with the number of rows that are done with.
 
@@ -117,7 +120,16 @@ def run(
             export, type_, issuer.catalog, wanted=lambda row: row // BATCH % part[1] == part[0]
         )
         for batch in _batches(rows):
-            done = _batch(issuer, batch, type_, job=job, now=now, printed=printed, operator=operator)
+            done = _batch(
+                issuer,
+                batch,
+                type_,
+                job=job,
+                now=now,
+                printed=printed,
+                operator=operator,
+                stock_column=stock_column,
+            )
             for row, identifier, number, state in done.good:
                 results.writerow((row, identifier, number, state))
             for reject in done.bad:
@@ -139,6 +151,7 @@ def run_parallel(
     workers: int,
     printed: PrintOrder | None = None,
     operator: str = "",
+    stock_column: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> Summary:
     """Issues what an export holds, in several processes that share one register; see `run`.
@@ -152,6 +165,7 @@ def run_parallel(
         workers: how many processes.
         printed: what is printed with each.
         operator: who runs the job.
+        stock_column: see `run`.
         progress: called with the number of rows that are done with.
     """
     out.mkdir(parents=True, exist_ok=True)
@@ -169,6 +183,7 @@ def run_parallel(
                     now=now,
                     printed=printed,
                     operator=operator,
+                    stock_column=stock_column,
                     part=(number, workers),
                 ),
                 steps,
@@ -202,6 +217,7 @@ class _Share:
     now: datetime
     printed: PrintOrder | None
     operator: str
+    stock_column: str
     part: tuple[int, int]
 
 
@@ -216,6 +232,7 @@ def _work(share: _Share, steps: Queue[int]) -> Summary:
             now=share.now,
             printed=share.printed,
             operator=share.operator,
+            stock_column=share.stock_column,
             part=share.part,
             progress=steps.put,
         )
@@ -239,13 +256,20 @@ def _batch(
     now: datetime,
     printed: PrintOrder | None,
     operator: str,
+    stock_column: str,
 ) -> _Done:
     bad = [item for item in batch if isinstance(item, Reject)]
     rows = {item.row: item for item in batch if isinstance(item, Row)}
     before = _done_before(issuer, job, list(rows))
     case = Case(operator=operator)
     orders = [
-        Order(record=row.record, images=row.images, printed=printed, case=case, row=row.row)
+        Order(
+            record=row.record,
+            images=row.images,
+            printed=_paper(row, printed, stock_column),
+            case=case,
+            row=row.row,
+        )
         for row in rows.values()
         if row.row not in before
     ]
@@ -259,6 +283,12 @@ def _batch(
             bad.append(_reject(order.row, result, type_))
     summary = Summary(issued=issued, again=len(before), rejected=len(bad))
     return _Done(good=sorted(good), bad=sorted(bad, key=lambda item: item.row), summary=summary)
+
+
+def _paper(row: Row, printed: PrintOrder | None, stock_column: str) -> PrintOrder | None:
+    """What belongs to a row on paper: the sheet that the export numbers, or what is ordered for all."""
+    stock = row.other.get(stock_column, "") if stock_column else ""
+    return PrintOrder(stock=(stock,)) if stock else printed
 
 
 def _reject(row: int, error: EwalletError, type_: LicenseType) -> Reject:

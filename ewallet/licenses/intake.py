@@ -37,11 +37,13 @@ class Row:
         row: its place in the file, counted from 1, the header being row 1 of a CSV.
         record: field key -> value in exact form.
         images: content of image fields, by key.
+        other: text of the columns that the type does not know, by header (a paper number, a remark).
     """
 
     row: int
     record: dict[str, str]
     images: dict[str, bytes] = field(default_factory=dict)
+    other: dict[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +136,8 @@ def _csv_rows(
     except (StopIteration, csv.Error) as error:
         raise ConfigError("no header", file=file, line=1) from error
     columns = _columns(header, type_, file)
+    known = {at for at, _ in columns}
+    others = [(at, name.strip()) for at, name in enumerate(header) if at not in known]
     number = 1
     while True:
         number += 1
@@ -154,7 +158,10 @@ def _csv_rows(
             continue
         given = {spec.key: cells[at] for at, spec in columns if at < len(cells)}
         labels = {spec.key: header[at] for at, spec in columns}
-        yield _row(number, given, type_, labels)
+        found = _row(number, given, type_, labels)
+        if isinstance(found, Row):
+            found.other.update((name, cells[at].strip()) for at, name in others if at < len(cells))
+        yield found
 
 
 def _columns(header: list[str], type_: LicenseType, file: str) -> list[tuple[int, Field]]:
@@ -189,12 +196,20 @@ def _json_rows(stream: TextIO, type_: LicenseType, wanted: Callable[[int], bool]
             continue
         given: dict[str, str] = {}
         labels: dict[str, str] = {}
+        other: dict[str, str] = {}
         for name, item in value.items():
             key = known.get(_squeeze(name))
-            if key is not None and item is not None:
+            if item is None:
+                continue
+            if key is None:
+                other[name] = str(item)
+            else:
                 given[key] = str(item)
                 labels[key] = name
-        yield _row(number, given, type_, labels)
+        found = _row(number, given, type_, labels)
+        if isinstance(found, Row):
+            found.other.update(other)
+        yield found
 
 
 def _row(

@@ -198,6 +198,23 @@ def test_a_job_is_taken_up_again_without_doubles(deployment, export, tmp_path):
             assert connection.execute(select(func.count()).select_from(tables.license_)).scalar() == 2495
 
 
+def test_existing_paper_is_taken_in_with_its_numbers(deployment, tmp_path):
+    export = tmp_path / "paper.csv"
+    export.write_text(
+        "统一社会信用代码,企业名称,类型,法定代表人,成立日期,住所,经营范围,登记日期,印制号\n"
+        f"{organization(1)},上海样例,有限责任公司,王喆,1998年3月5日,样例路,零售,1998年3月5日,A0001\n"
+        f"{organization(2)},上海样例,有限责任公司,王喆,1999年3月5日,样例路,零售,1999年3月5日,\n",
+        encoding="utf-8",
+    )
+    issuer = Deployment.load(deployment).open()
+    with issuer.register as register:
+        bulk.run(issuer, export, type="business-license", out=tmp_path / "o", now=NOW, stock_column="印制号")
+        old, new = (register.find(number=organization(n))[0] for n in (1, 2))
+        assert [copy.stock for copy in register.copies(old.identifier)] == ["A0001"]
+        assert register.copies(new.identifier) == ()
+        assert old.valid_from.year == 1998
+
+
 def test_two_processes_share_a_job(deployment, export, tmp_path):
     out = tmp_path / "out"
     steps = []

@@ -144,6 +144,7 @@ def test_every_encoding_of_an_export(tmp_path, encoding):
     assert rows[0].row == 2
     assert rows[0].record["name"] == "样例喆𬭎"
     assert rows[0].record["valid_until"] == "long-term"
+    assert rows[0].other == {}
     assert detect_encoding(path) == ("gb18030" if encoding == "gb18030" else "utf-8-sig")
 
 
