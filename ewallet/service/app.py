@@ -12,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request  # noqa: TC002 (FastAPI reads the handlers' annotations)
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from ewallet import __version__
@@ -172,11 +173,14 @@ class _Calls:
         doors = self._doors
 
         async def handle(request: Request) -> Response:
+            request.scope["ewallet.route"] = path
             if roles is not None:
                 doors.admit(request, roles)
             return await handler(request)
 
-        handle.__doc__ = None
+        # The plain route answers, and comes first: it costs a third less than FastAPI's, whose reading of
+        # bodies and answers is not used here. FastAPI's own describes the call in `/openapi.json`.
+        self._app.router.routes.append(Route(path, handle, methods=[method]))
         if roles is not None:
             documented.setdefault("security", [{"key": []}, {}] if roles is COUNTER else [{"key": []}])
         name = path.replace("/", "_").replace("{", "").replace("}", "").replace(":path", "")

@@ -9,7 +9,6 @@ import time
 from traceback import extract_tb
 from typing import TYPE_CHECKING, Any, Final
 
-from starlette.datastructures import MutableHeaders
 from starlette.responses import Response
 
 from ewallet.errors import Malformed
@@ -59,6 +58,9 @@ _HEADERS: Final = (
     ),
 )
 """What every answer says to a browser."""
+
+
+_ENCODED: Final = tuple((name.lower().encode(), value.encode()) for name, value in _HEADERS)
 
 
 class Problem(Exception):
@@ -198,9 +200,9 @@ class Face:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                headers = MutableHeaders(scope=message)
-                for name, value in _HEADERS:
-                    headers.setdefault(name, value)
+                given = message["headers"]
+                names = {name for name, _ in given}
+                message["headers"] = [*given, *(each for each in _ENCODED if each[0] not in names)]
             await send(message)
 
         try:
@@ -213,7 +215,7 @@ class Face:
             self._note(scope, status, time.perf_counter() - began)
 
     def _note(self, scope: Scope, status: int, took: float) -> None:
-        route = getattr(scope.get("route"), "path", "") or "(other)"
+        route = scope.get("ewallet.route", "(other)")
         self._metrics.count(scope["method"], route, status, took)
         if self._log or not 200 <= status < 400:
             line = {
