@@ -263,7 +263,7 @@ def _compared(sides: list[_Side], type_: LicenseType, register: Register | None)
     named = first.identifier or second.identifier
     if register is not None and named:
         current = register.current(named).version
-    return compare_forms(first, second, type_, current=current)
+    return compare_forms(first, second, current=current)
 
 
 def _side(given: str, register: Register | None) -> _Side:
@@ -295,7 +295,9 @@ def _from_register(identifier: str, register: Register | None) -> _Side:
     if register is None:
         raise click.UsageError("name the register: --register URL or --authority FILE")
     license_ = register.license(identifier)
-    return _Side(name="register", type_code=license_.type_code, form=lambda _: of_license(license_))
+    return _Side(
+        name="register", type_code=license_.type_code, form=lambda type_: of_license(license_, type_)
+    )
 
 
 def _from_seal(text: str) -> _Side:
@@ -306,7 +308,7 @@ def _from_seal(text: str) -> _Side:
     return _Side(
         name="seal",
         type_code=_type_code(parsed.unverified.identifier),
-        form=lambda _: of_parsed_seal(parsed),
+        form=lambda type_: of_parsed_seal(parsed, type_),
         check=(text,),
     )
 

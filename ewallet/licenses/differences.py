@@ -90,6 +90,7 @@ class Form:
 
     Attributes:
         name: what it is, for messages: `credential`, `register`, `seal`, `face`, `pdf`.
+        type_: the type of the license: which fields there are, and how they are written and masked.
         paper: whether it is (or stands for) the paper.
         identifier: empty if it does not say.
         version: 0 if it does not say.
@@ -102,6 +103,7 @@ class Form:
     """
 
     name: str
+    type_: LicenseType
     paper: bool
     identifier: str = ""
     version: int = 0
@@ -166,10 +168,11 @@ class Comparison:
 # --- Forms --------------------------------------------------------------------------------------------------
 
 
-def of_license(license_: License) -> Form:
+def of_license(license_: License, type_: LicenseType) -> Form:
     """The register's version."""
     return Form(
         name="register",
+        type_=type_,
         paper=False,
         identifier=license_.identifier,
         version=license_.version,
@@ -191,18 +194,20 @@ def of_claims(
     version = claims.get("version")
     return Form(
         name=name,
+        type_=type_,
         paper=paper,
         identifier=str(claims.get("identifier", "")),
-        version=version if isinstance(version, int) else int(str(version or 0)),
+        version=version if isinstance(version, int) else 0,
         fields={spec.key: str(claims[spec.key]) for spec in type_.face_fields if spec.key in claims},
     )
 
 
-def of_seal(seal: Seal, digest: Callable[[bytes], bytes] | None = None) -> Form:
+def of_seal(seal: Seal, type_: LicenseType, digest: Callable[[bytes], bytes] | None = None) -> Form:
     """A seal: a few masked fields, and the digest of the whole face.
 
     Args:
         seal: what it says.
+        type_: the type that its identifier names.
         digest: hash of the issuer's suite; SHA-256 if not given.
     """
 
@@ -212,6 +217,7 @@ def of_seal(seal: Seal, digest: Callable[[bytes], bytes] | None = None) -> Form:
 
     return Form(
         name="seal",
+        type_=type_,
         paper=True,
         identifier=seal.identifier,
         version=seal.version,
@@ -222,9 +228,9 @@ def of_seal(seal: Seal, digest: Callable[[bytes], bytes] | None = None) -> Form:
     )
 
 
-def of_parsed_seal(parsed: UnverifiedSeal) -> Form:
+def of_parsed_seal(parsed: UnverifiedSeal, type_: LicenseType) -> Form:
     """A seal as read, with the hash that its algorithm says."""
-    form = of_seal(parsed.unverified)
+    form = of_seal(parsed.unverified, type_)
     return replace(form, digest=parsed.covers)
 
 
@@ -253,9 +259,10 @@ def of_face(
             fields[names[meant]] = value
         elif value:
             extra[written] = value
-    version = "".join(char for char in edition["version"] if char.isdigit())
+    version = "".join(char for char in edition["version"] if char in "0123456789")
     return Form(
         name=name,
+        type_=type_,
         paper=paper,
         identifier=edition["identifier"],
         version=int(version or 0),
@@ -268,18 +275,22 @@ def of_face(
 # --- Comparison ---------------------------------------------------------------------------------------------
 
 
-def differences(a: Form, b: Form, type_: LicenseType) -> tuple[Difference, ...]:
+def differences(a: Form, b: Form) -> tuple[Difference, ...]:
     """Every field of two forms: equal, equal after normalization, different, missing, unexpected, unreadable.
 
     Args:
         a: what `b` is measured against.
         b: the other; a field that only `a` has is missing, one that only `b` has is unexpected.
-        type_: the type of both.
 
     Returns:
         One entry for each field of the face, then for what stands beyond it.
+
+    Raises:
+        ValueError: the two are of different types, which have no fields in common.
     """
-    found = [_field(spec, a, b) for spec in type_.face_fields]
+    if a.type_.code != b.type_.code:
+        raise ValueError("licenses of two types have no fields in common")
+    found = [_field(spec, a, b) for spec in a.type_.face_fields]
     found += [
         Difference(
             key=key, label=key, result=result, a=value if side is a else None, b=value if side is b else None
@@ -288,19 +299,20 @@ def differences(a: Form, b: Form, type_: LicenseType) -> tuple[Difference, ...]:
         for key, value in side.extra.items()
         if a.extra.get(key) != b.extra.get(key)
     ]
-    return tuple(_with_digest(found, a, b, type_))
+    return tuple(_with_digest(found, a, b))
 
 
-def compare(a: Form, b: Form, type_: LicenseType, *, current: int | None = None) -> Comparison:
+def compare(a: Form, b: Form, *, current: int | None = None) -> Comparison:
     """Two forms side by side, and how their editions relate.
 
     Args:
         a: what `b` is measured against.
         b: the other.
-        type_: the type of both.
         current: the version in force, if known: tells whether both are old.
     """
-    fields = differences(a, b, type_)
+    if a.type_.code != b.type_.code:
+        return Comparison(a=a.name, b=b.name, edition=Edition.OTHER_LICENSE, fields=())
+    fields = differences(a, b)
     agree = all(each.result.agrees for each in fields)
     return Comparison(a=a.name, b=b.name, edition=_edition(a, b, current, agree=agree), fields=fields)
 
@@ -393,7 +405,7 @@ def exact(spec: Field, value: str) -> str:
     return value
 
 
-def _with_digest(found: list[Difference], a: Form, b: Form, type_: LicenseType) -> list[Difference]:
+def _with_digest(found: list[Difference], a: Form, b: Form) -> list[Difference]:
     """A seal's digest speaks for the fields that it does not carry in clear.
 
     If the other side's whole face has that digest, every field is equal. If it has not, and what the seal
@@ -404,7 +416,9 @@ def _with_digest(found: list[Difference], a: Form, b: Form, type_: LicenseType) 
     if sealed.digest is None or other.digest is not None or not other.complete:
         return found
     face = [
-        (spec.key, exact(spec, value)) for spec in type_.face_fields if (value := other.fields.get(spec.key))
+        (spec.key, exact(spec, value))
+        for spec in other.type_.face_fields
+        if (value := other.fields.get(spec.key))
     ]
     if sealed.digest(face):
         return [

@@ -15,6 +15,8 @@ import sqlite3
 import tempfile
 import time
 from collections import Counter
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -23,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import func, select
 
-from ewallet.errors import ConfigError, Malformed
+from ewallet.errors import ConfigError, Malformed, RegisterError
 from ewallet.formats import statuslist
 from ewallet.licenses import tables
 from ewallet.licenses.catalog import Catalog, Field, LicenseType
@@ -337,9 +339,13 @@ def _mapping(processes: int) -> Iterator[Callable[..., Iterator[_Part]]]:
     if processes <= 1:
         yield map
         return
-    # Spawned, not forked: a forked database connection belongs to two processes at once.
-    with multiprocessing.get_context("spawn").Pool(processes) as pool:
-        yield pool.imap
+    # Spawned, not forked: a forked database connection belongs to two processes at once. And an executor, not
+    # a pool: when a worker dies, this one says so, and a pool would wait for it for ever.
+    try:
+        with ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn")) as executor:
+            yield executor.map
+    except BrokenProcessPool as error:
+        raise RegisterError("a process of the reconciliation ended before its work was done") from error
 
 
 def _slices(url: str | Path) -> list[tuple[int, int]]:

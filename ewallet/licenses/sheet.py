@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ewallet.errors import Malformed, Refused
+from ewallet.errors import Malformed, PrintError, Refused
 from ewallet.formats import qr, sdjwt, text, typeset
 from ewallet.keys import SUITES
 from ewallet.licenses.differences import Difference, Result
@@ -159,7 +159,7 @@ def examine(sheet: Sheet, content: Content, *, faces: Faces) -> Examination:
     copy = copy_of(sheet.seals[0])
     best: Examination | None = None
     for preprinted in (False, True):
-        fresh = render(content, copy, faces=faces, annotation=sheet.annotation, preprinted=preprinted)
+        fresh = _drawn(content, copy, faces, sheet.annotation, preprinted=preprinted)
         found = Examination(fresh=fresh, differences=page_differences(sheet.pdf, fresh, content))
         if not found.differences:
             return found
@@ -168,6 +168,18 @@ def examine(sheet: Sheet, content: Content, *, faces: Faces) -> Examination:
     if best is None:
         raise AssertionError("at least one variant is drawn")
     return best
+
+
+def _drawn(
+    content: Content, copy: PrintedCopy, faces: Faces, annotation: Annotation | None, *, preprinted: bool
+) -> bytes:
+    """The fresh page. An annotation is unsigned: one that cannot be drawn is left out, and so shows."""
+    try:
+        return render(content, copy, faces=faces, annotation=annotation, preprinted=preprinted)
+    except PrintError:
+        if annotation is None:
+            raise
+        return render(content, copy, faces=faces, preprinted=preprinted)
 
 
 def copy_of(seal_text: str) -> PrintedCopy:

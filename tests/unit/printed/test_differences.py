@@ -83,7 +83,7 @@ def seal_of(record):
     )
 
 
-REGISTER = of_license(license_())
+REGISTER = of_license(license_(), TYPE)
 
 
 def as_printed(**changes):
@@ -93,16 +93,16 @@ def as_printed(**changes):
 
 
 def results(a, b):
-    return {each.key: each.result for each in differences(a, b, TYPE)}
+    return {each.key: each.result for each in differences(a, b)}
 
 
 def one(b, key):
-    (found,) = (each for each in differences(REGISTER, b, TYPE) if each.key == key)
+    (found,) = (each for each in differences(REGISTER, b) if each.key == key)
     return found
 
 
 def test_a_face_as_printed_agrees_with_the_register():
-    compared = compare(REGISTER, of_face(as_printed(), TYPE), TYPE)
+    compared = compare(REGISTER, of_face(as_printed(), TYPE))
     assert compared.clean
     assert compared.edition is Edition.SAME
     assert len(compared.fields) == len(TYPE.face_fields)
@@ -132,7 +132,7 @@ def test_an_explicit_rule_makes_two_writings_one(label, written, rules):
 
 
 def test_exactly_the_altered_field_is_named():
-    compared = compare(REGISTER, of_face(as_printed(法定代表人="李四"), TYPE), TYPE)
+    compared = compare(REGISTER, of_face(as_printed(法定代表人="李四"), TYPE))
     assert [each.key for each in compared.disagreeing] == ["legal_representative"]
     assert compared.edition is Edition.CONTENT_DIFFERS
     assert compared.disagreeing[0].sensitive
@@ -153,21 +153,21 @@ def test_a_field_that_is_not_there_at_all_is_missing():
 
 
 def test_what_only_one_side_has_is_said():
-    without = of_license(license_(registered_capital=""))
+    without = of_license(license_(registered_capital=""), TYPE)
     assert results(without, REGISTER)["registered_capital"] is Result.UNEXPECTED
     both = results(without, without)
     assert both["registered_capital"] is Result.EQUAL
-    extra = differences(REGISTER, of_face(as_printed(备注="已抵押"), TYPE), TYPE)[-1]
+    extra = differences(REGISTER, of_face(as_printed(备注="已抵押"), TYPE))[-1]
     assert (extra.key, extra.result, extra.b) == ("备注", Result.UNEXPECTED, "已抵押")
 
 
 def test_a_credential_and_the_register_agree():
     claims = {**FACE, "identifier": f"{STEM}.001.0", "version": 1, "iss": "x"}
-    assert compare(REGISTER, of_claims(claims, TYPE), TYPE).clean
+    assert compare(REGISTER, of_claims(claims, TYPE)).clean
 
 
 def test_a_seal_agrees_through_mask_and_digest():
-    compared = compare(REGISTER, of_seal(seal_of(license_())), TYPE)
+    compared = compare(REGISTER, of_seal(seal_of(license_()), TYPE))
     by_key = {each.key: each for each in compared.fields}
     assert compared.clean
     assert by_key["legal_representative"].rules == ("masked",)
@@ -176,28 +176,28 @@ def test_a_seal_agrees_through_mask_and_digest():
 
 
 def test_a_seal_notices_a_change_in_a_field_that_it_does_not_carry():
-    compared = compare(of_license(license_(scope="别的")), of_seal(seal_of(license_())), TYPE)
+    compared = compare(of_license(license_(scope="别的"), TYPE), of_seal(seal_of(license_()), TYPE))
     assert [(each.key, each.result) for each in compared.disagreeing] == [("face", Result.DIFFERENT)]
 
 
 def test_a_genuine_seal_beside_an_altered_face_names_the_field():
     typed = of_face(as_printed(名称="上海别的公司"), TYPE)
-    compared = compare(of_seal(seal_of(license_())), typed, TYPE)
+    compared = compare(of_seal(seal_of(license_()), TYPE), typed)
     assert [each.key for each in compared.disagreeing] == ["name"]
-    unaltered = compare(of_seal(seal_of(license_())), of_face(as_printed(), TYPE), TYPE)
+    unaltered = compare(of_seal(seal_of(license_()), TYPE), of_face(as_printed(), TYPE))
     assert unaltered.clean
 
 
 def test_a_typed_face_beyond_the_seal_is_left_to_the_credential():
     typed = of_face(as_printed(经营范围="食品销售;餐饮服务。"), TYPE)
-    compared = compare(of_seal(seal_of(license_())), typed, TYPE)
+    compared = compare(of_seal(seal_of(license_()), TYPE), typed)
     assert [(each.key, each.result) for each in compared.disagreeing] == [("face", Result.UNREADABLE)]
-    assert not [each for each in differences(REGISTER, typed, TYPE) if not each.result.agrees]
+    assert not [each for each in differences(REGISTER, typed) if not each.result.agrees]
 
 
 def test_a_long_value_agrees_with_its_cut_form():
     record = license_(address="上海市" + "张江路" * 20)
-    compared = compare(of_license(record), of_seal(seal_of(record)), TYPE)
+    compared = compare(of_license(record, TYPE), of_seal(seal_of(record), TYPE))
     assert compared.clean
     assert {each.key: each.rules for each in compared.fields}["address"] == ("cut",)
 
@@ -214,17 +214,17 @@ def test_a_long_value_agrees_with_its_cut_form():
     ],
 )
 def test_older_and_newer_are_told_apart(paper, phone, current, edition):
-    seal, record = of_seal(seal_of(license_(paper))), of_license(license_(phone))
-    assert compare(seal, record, TYPE, current=current).edition is edition
-    assert compare(record, seal, TYPE, current=current).edition is edition
+    seal, record = of_seal(seal_of(license_(paper)), TYPE), of_license(license_(phone), TYPE)
+    assert compare(seal, record, current=current).edition is edition
+    assert compare(record, seal, current=current).edition is edition
 
 
 def test_other_licenses_and_unnamed_editions_are_said():
     other = replace(REGISTER, identifier=REGISTER.identifier.replace("4ABC5X", "4ABD5X"))
-    assert compare(REGISTER, other, TYPE).edition is Edition.OTHER_LICENSE
+    assert compare(REGISTER, other).edition is Edition.OTHER_LICENSE
     typed = as_printed()
     del typed["版本"], typed["证照标识"]
-    unnamed = compare(REGISTER, of_face(typed, TYPE), TYPE)
+    unnamed = compare(REGISTER, of_face(typed, TYPE))
     assert unnamed.edition is Edition.UNKNOWN
     assert unnamed.clean
 
@@ -255,3 +255,10 @@ def test_numerals_count_as_people_write_them(written, value):
 def test_rules_are_symmetric_and_never_crash(a, b):
     assert (normal.needed_rules(a, b) is None) == (normal.needed_rules(b, a) is None)
     assert normal.needed_rules(a, a) == ()
+
+
+def test_licenses_of_two_types_are_told_apart_and_not_compared():
+    permit = of_face({"经营者名称": "甲"}, Catalog.builtin()["food-business-permit"])
+    assert compare(REGISTER, permit).edition is Edition.OTHER_LICENSE
+    with pytest.raises(ValueError, match="two types"):
+        differences(REGISTER, permit)

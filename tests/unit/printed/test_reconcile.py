@@ -1,6 +1,7 @@
 import csv
 import io
 import json
+import os
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 
@@ -8,7 +9,8 @@ import pytest
 from sqlalchemy import select, update
 from stdnum.cn import uscc
 
-from ewallet.errors import ConfigError
+from ewallet.errors import ConfigError, RegisterError
+from ewallet.licenses import reconcile as reconciling
 from ewallet.licenses import tables
 from ewallet.licenses.issuer import Order
 from ewallet.licenses.lifecycle import Case, State
@@ -275,3 +277,14 @@ def test_a_clean_page_says_so():
 def test_every_kind_has_its_sentence_in_both_languages():
     assert set(KINDS) == set(Kind)
     assert all(zh and en for zh, en in KINDS.values())
+
+
+def _dies(_task):
+    os._exit(1)
+
+
+def test_a_process_that_dies_is_said_and_not_waited_for(url, licenses, monkeypatch):
+    monkeypatch.setattr(reconciling, "_check_slice", _dies)
+    with pytest.raises(RegisterError, match="ended before"):
+        ran(url, processes=2)
+    assert licenses

@@ -153,3 +153,21 @@ def test_two_credentials_are_refused(honest):
     writer.write(buffer)
     with pytest.raises(Malformed):
         read_sheet(buffer.getvalue())
+
+
+def test_an_annotation_that_cannot_be_drawn_shows_as_a_difference(content, copy, faces, honest):
+    forged = replace(
+        read_sheet(honest),
+        annotation=Annotation(
+            purpose="\U0002ebf0",
+            maker="x",
+            made_at=datetime(2026, 11, 23, tzinfo=UTC),
+            until=date(2026, 12, 1),
+        ),
+    )
+    assert examine(forged, content, faces=faces).differences == ()
+    annotation = Annotation(
+        purpose="办理", maker="政务", made_at=datetime(2026, 11, 23, tzinfo=UTC), until=date(2026, 12, 1)
+    )
+    pdf = render(content, copy, faces=faces, annotation=annotation)
+    assert examine(replace(read_sheet(pdf), annotation=forged.annotation), content, faces=faces).differences
