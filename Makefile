@@ -32,6 +32,11 @@ check: $(VENV)/.dev
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
+docs: $(BIN)/python mkdocs.yml
+	$(BIN)/python -m pip install --quiet --group docs
+	$(BIN)/mkdocs build --quiet --strict
+	@echo "site/index.html"
+
 bench: $(VENV)/.dev
 	@$(BIN)/python scripts/interop.py >/dev/null || echo "notice: the peers could not be installed; only our own figures"
 	$(BIN)/python -m benchmarks --out bench-out
