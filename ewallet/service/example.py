@@ -277,11 +277,16 @@ class ExampleTown:
                     "jwk": key.to_jwk(),
                     "scenes": ["*"],
                     "attributes": ["*"],
+                    "types": ["*"],
                     "venues": [VENUE],
                 }
             ],
             "scenes": {
-                name: {"attributes": sorted(scene.attributes), "names": dict(scene.names)}
+                name: {
+                    "attributes": sorted(scene.attributes),
+                    "types": sorted(scene.types),
+                    "names": dict(scene.names),
+                }
                 for name, scene in scenes.items()
             },
         }
@@ -315,6 +320,7 @@ class ExampleTown:
                 {
                     "owner": held.owner,
                     "type": license_.type_code,
+                    "vct": f"{BASE}/vct/{license_.type_code}/{license_.type_version}",
                     "issuer": dict(_MARKET),
                     "fields": {name: value for name, value in license_.fields.items() if name != "portrait"},
                     "portrait": b64u_encode(license_.images["portrait"]) if license_.images else "",

@@ -97,6 +97,23 @@ def test_a_request_shows_who_asks_for_what(wallet, page, url, screen):
     assert "上海市示例政务服务中心" in wallet.inner_text("#uses")
 
 
+def test_a_request_for_a_license_is_answered_with_that_and_no_more(wallet, page, url, screen):
+    wallet.click('[data-tab="request"]')
+    with wallet.expect_response("**/v1/request") as made:
+        wallet.click("#sample-license")
+    question = made.value.json()["text"]
+    wallet.wait_for_selector("#asked .asker")
+    screen(wallet, "wallet-request-license")
+    assert "办理示例事项" in wallet.inner_text("#asked")
+    assert wallet.locator("#wanted li").all_inner_texts() == ["姓名", "性别"]
+    wallet.click("#asked .primary")
+    wallet.wait_for_selector("#asked canvas")
+    answer = code_of(wallet, "#asked canvas")
+    found = wallet.request.post(url + "/v1/verify", data={"text": answer, "answering": question}).json()
+    assert found["outcome"] == "ACCEPTED"
+    assert found["licenses"][0]["fields"].keys() == {"name", "sex"}
+
+
 @pytest.mark.parametrize("text", ["EWQAAAA", "EWCAAAA", "https://example.invalid/"])
 def test_a_strange_request_is_refused(wallet, text):
     wallet.click('[data-tab="request"]')

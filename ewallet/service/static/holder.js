@@ -223,17 +223,20 @@ export async function makeCode(pass, key, {audience, now, cnonce, disclose = []}
   return "EWC" + toBase32(concat(SIGN1, encode(header), encode(new Map()), encode(payload), encode(signature)));
 }
 
-// --- challenges ---------------------------------------------------------------------------------------------
+// --- questions ----------------------------------------------------------------------------------------------
 
 const CHALLENGE = "application/ewallet-challenge+cwt";
+const REQUEST = "application/ewallet-request+cwt";
 
-// Checks who asks for what. `verifiers`: [{uri, name, jwk, scenes, attributes, venues}] from the trust lists;
-// `scenes`: {id: {attributes}}. Throws "verifier.unknown" or "verifier.not_granted".
-export async function checkChallenge(text, verifiers, scenes, now) {
+// Checks who asks for what. `verifiers`: [{uri, name, jwk, scenes, attributes, types, venues}] from the trust
+// lists; `scenes`: {id: {attributes, types}}. A challenge asks for `attributes` of a code, a request for
+// `licenses`: [{types, fields}], with `about` saying what for. Throws "verifier.unknown" or
+// "verifier.not_granted".
+export async function checkQuestion(text, verifiers, scenes, now) {
   if (!text.startsWith("EWQ")) throw new Error("code.unreadable");
   const {protectedHeader, unprotectedHeader, payload, signature} = readSign1(fromBase32(text.slice(3)));
-  const header = decode(protectedHeader), claims = decode(payload);
-  if (header.get(16) !== CHALLENGE || unprotectedHeader.size) throw new Error("credential.malformed");
+  const header = decode(protectedHeader), claims = decode(payload), isRequest = header.get(16) === REQUEST;
+  if ((header.get(16) !== CHALLENGE && !isRequest) || unprotectedHeader.size) throw new Error("credential.malformed");
   const signed = toBeSigned(protectedHeader, payload);
   const issuer = claims.get(1), second = Math.floor(now / 1000);
   if (second >= claims.get(EXP)) throw new Error("code.expired");
@@ -245,17 +248,44 @@ export async function checkChallenge(text, verifiers, scenes, now) {
     if (same(kid, header.get(4)) && await subtle.verify(ECDSA, key, signature, signed)) asker = listed;
   }
   if (!asker) throw new Error("verifier.unknown");
-  const venue = claims.get("venue"), scene = claims.get("scene"), attributes = claims.get("attributes");
-  const may = (asked, granted) => granted.includes("*") || asked.every((each) => granted.includes(each));
+  const venue = claims.get("venue"), scene = claims.get("scene");
+  const attributes = isRequest ? [] : claims.get("attributes");
+  const licenses = isRequest ? claims.get("licenses").map(([types, fields]) => ({types, fields})) : [];
+  const types = licenses.flatMap((each) => each.types);
+  const may = (asked, granted = []) => granted.includes("*") || asked.every((each) => granted.includes(each));
   if (!may([venue], asker.venues) || !may([scene], asker.scenes) || !may(attributes, asker.attributes)
-      || !scenes[scene] || !may(attributes, scenes[scene].attributes)) throw new Error("verifier.not_granted");
-  return {asker, venue, scene, attributes, ends: claims.get(EXP), digest: await sha256(signed)};
+      || !may(types, asker.types) || !scenes[scene] || !may(attributes, scenes[scene].attributes)
+      || !may(types, scenes[scene].types)) throw new Error("verifier.not_granted");
+  const about = Object.fromEntries(claims.get("about") ?? []);
+  return {asker, venue, scene, attributes, licenses, about, ends: claims.get(EXP), digest: await sha256(signed)};
 }
 
-// Answers a challenge that `checkChallenge` has checked and the holder has seen.
+// As `checkQuestion`, for a challenge only.
+export async function checkChallenge(text, verifiers, scenes, now) {
+  const asked = await checkQuestion(text, verifiers, scenes, now);
+  if (asked.licenses.length) throw new Error("code.unreadable");
+  return asked;
+}
+
+// Answers a challenge that was checked and that the holder has seen.
 export async function answerChallenge(pass, key, asked, {disclose = [], now}) {
   if (!disclose.every((name) => asked.attributes.includes(name))) throw new Error("verifier.not_granted");
   if (!readPass(pass).scenes.includes(asked.scene)) throw new Error("policy.scene");
   if (Math.floor(now / 1000) >= asked.ends) throw new Error("code.expired");
   return makeCode(pass, key, {audience: asked.venue, now, cnonce: asked.digest, disclose});
+}
+
+// --- licenses -----------------------------------------------------------------------------------------------
+
+// Shows fields of a license (SD-CWT) as text. It has the form of a code; the prefix says what is inside.
+export async function presentLicense(credential, key, options) {
+  return `EWL${(await makeCode(credential, key, options)).slice(3)}`;
+}
+
+// Answers a request for one license: all fields that it asks for, and no other.
+export async function answerRequest(credential, key, asked, {now}) {
+  if (asked.licenses.length !== 1) throw new Error("policy.type");
+  if (Math.floor(now / 1000) >= asked.ends) throw new Error("code.expired");
+  const disclose = asked.licenses[0].fields;
+  return presentLicense(credential, key, {audience: asked.venue, now, cnonce: asked.digest, disclose});
 }

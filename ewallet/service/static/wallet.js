@@ -161,20 +161,31 @@ async function openCamera() {
   }
 }
 
-async function sample() {
+// The counter of this machine asks: for a name, or for a license.
+async function sample(path, body) {
   try {
-    readQuestion((await call("/v1/challenge", {attributes: ["masked_name"]})).text);
+    readQuestion((await call(path, body)).text);
   } catch {
     trouble("no_question");
   }
 }
 
+function sampleRequest() {
+  const [license] = wallet.licenses.filter((each) => each.owner === whose);
+  const fields = Object.keys(license.fields).filter((key) => key !== "portrait").slice(0, 2);
+  return sample("/v1/request", {
+    query: {credentials: [{
+      id: "license", format: "dc+sd-jwt", meta: {vct_values: [license.vct]}, claims: fields.map((key) => ({path: [key]})),
+    }]},
+    about: {purpose: word("sample_purpose"), case: "2026-0042"},
+  });
+}
+
 async function readQuestion(text) {
   try {
-    showQuestion(await holder.checkChallenge(text.trim(), town.verifiers, town.scenes, Date.now()));
+    showQuestion(await holder.checkQuestion(text.trim(), town.verifiers, town.scenes, Date.now()));
   } catch (error) {
-    showAsked(element("div", {class: "box bad", role: "alert"}, element("h3", {text: word("refused_title")}),
-      element("p", {text: say(REFUSALS[error.message] ?? REFUSALS.other, lang)}), button("done", back)));
+    refused(error.message);
   }
 }
 
@@ -199,27 +210,44 @@ function back() {
 }
 
 function showQuestion(asked) {
-  const scene = town.scenes[asked.scene], name = asked.asker.name[lang], list = element("div", {id: "wanted"});
-  list.append(...asked.attributes.map((each) => check(each, say(ATTRIBUTES[each], lang) || each, true)));
-  if (!asked.attributes.length) list.append(element("p", {text: word("nothing")}));
+  const name = asked.asker.name[lang], list = element("div", {id: "wanted"}), {licenses, attributes} = asked;
+  const held = wallet.licenses.find((each) => licenses[0]?.types.includes(each.type));
+  if (licenses.length > 1 || (licenses.length && !held)) return refused(licenses.length > 1 ? "several" : "policy.type");
+  list.append(...attributes.map((each) => check(each, say(ATTRIBUTES[each], lang) || each, true)));
+  list.append(...licenses.map((each) => wantedLicense(each, held)));
+  if (!list.children.length) list.append(element("p", {text: word("nothing")}));
   const until = new Date(asked.ends * 1000).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB");
-  showAsked(element("div", {class: "box"},
-    element("p", {class: "asker", text: word("asks", {name})}), list,
-    element("p", {text: word("in_scene", {scene: scene.names[lang]})}), element("p", {text: word("until", {time: until})}),
-    element("div", {class: "row"}, button("agree", () => answer(asked), "primary"),
+  const why = Object.entries(asked.about).map(([key, text]) => element("p", {text: `${word(key)}${text}`}));
+  showAsked(element("div", {class: "box"}, element("p", {class: "asker", text: word("asks", {name})}), list, ...why,
+    element("p", {text: word("in_scene", {scene: town.scenes[asked.scene].names[lang]})}), element("p", {text: word("until", {time: until})}),
+    element("div", {class: "row"}, button("agree", () => answer(asked, held), "primary"),
       button("refuse", () => { note(name, [word("kept")]); back(); }))));
 }
 
-async function answer(asked) {
-  const {pass, key} = wallet.passes[whose].at(-1), disclose = ticked("wanted");
+// A request is answered with all that it asks for, or not at all.
+function wantedLicense({fields}, held) {
+  const type = TYPES[held.type], list = element("ul");
+  list.append(...fields.map((key) => element("li", {text: say([type.fields[key]?.zh ?? key, type.fields[key]?.en ?? key], lang)})));
+  return element("div", {}, element("h3", {text: say([type.zh, type.en], lang)}), list);
+}
+
+async function answer(asked, held) {
+  const {pass, key} = wallet.passes[whose].at(-1), disclose = ticked("wanted"), now = Date.now();
+  const shown = held ? [...$("wanted").querySelectorAll("h3, li")].map((each) => each.textContent)
+    : disclose.map((each) => say(ATTRIBUTES[each], lang));
   try {
-    const text = await holder.answerChallenge(pass, key, asked, {disclose, now: Date.now()});
-    note(asked.asker.name[lang], disclose.map((each) => say(ATTRIBUTES[each], lang)));
+    const text = held ? await holder.answerRequest(held.credential, wallet.key, asked, {now})
+      : await holder.answerChallenge(pass, key, asked, {disclose, now});
+    note(asked.asker.name[lang], shown);
     showAsked(picture(text, "answer_picture"), button("done", back, "primary"));
   } catch (error) {
-    showAsked(element("div", {class: "box bad", role: "alert"},
-      element("p", {text: say(REFUSALS[error.message] ?? REFUSALS.other, lang)}), button("done", back)));
+    refused(error.message);
   }
+}
+
+function refused(code) {
+  showAsked(element("div", {class: "box bad", role: "alert"}, element("h3", {text: word("refused_title")}),
+    element("p", {text: say(REFUSALS[code] ?? REFUSALS.other, lang)}), button("done", back)));
 }
 
 function picture(text, label) {
@@ -260,10 +288,9 @@ function choose(license, box) {
     const chosen = ticked("fields");
     if (chosen.includes("portrait") && disclosures.has("portrait_image")) chosen.push("portrait_image");
     const place = town.places[0];
-    // A presentation has the form of a code; its prefix says that a license is inside.
-    const code = await holder.makeCode(license.credential, wallet.key, {audience: place.audience, now: Date.now(), disclose: chosen});
+    const text = await holder.presentLicense(license.credential, wallet.key, {audience: place.audience, now: Date.now(), disclose: chosen});
     note(place.names[lang], [say([type.zh, type.en], lang), ...chosen.filter((key) => type.fields[key]).map((key) => say([type.fields[key].zh, type.fields[key].en], lang))]);
-    box.replaceChildren(picture(`EWL${code.slice(3)}`, "license_picture"), button("done", drawLicenses, "primary"));
+    box.replaceChildren(picture(text, "license_picture"), button("done", drawLicenses, "primary"));
   };
   box.replaceChildren(element("h3", {text: say([type.zh, type.en], lang)}), element("p", {text: word("choose")}), list,
     element("div", {class: "row"}, button("make", make, "primary"), button("done", drawLicenses)));
@@ -335,7 +362,8 @@ function listen() {
   $("place").addEventListener("change", () => { drawAttributes(); renew(); });
   $("attributes").addEventListener("change", renew);
   $("scan").addEventListener("click", openCamera);
-  $("sample").addEventListener("click", sample);
+  $("sample").addEventListener("click", () => sample("/v1/challenge", {attributes: [whose === "person" ? "masked_name" : "enterprise_name"]}));
+  $("sample-license").addEventListener("click", sampleRequest);
   $("read").addEventListener("click", () => readQuestion($("question").value));
 }
 
