@@ -50,7 +50,7 @@ def test_no_flipped_bit_is_accepted(city):
     assert reason_of(gate.verify(shown, now=NOW)) == "ACCEPTED"
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=200, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     scanned=st.one_of(
         st.text(max_size=600), st.binary(max_size=300).map(lambda b: text.encode("EWC", b or b"x"))
