@@ -645,6 +645,8 @@ def _compare_row(
 def _same(spec: Field, ours: str, theirs: str) -> bool:
     if not ours or not theirs:
         return False  # one side is empty, the other is not
+    if theirs == spec.display(ours):
+        return True
     written = exact(spec, theirs)
     return written == ours or needed_rules(written, ours) is not None
 
