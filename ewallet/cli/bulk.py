@@ -27,6 +27,14 @@ def is_folder(thing: str) -> bool:
         return False
 
 
+def is_file(thing: str) -> bool:
+    """Whether an argument names a file; a code is longer than a name may be, and is none."""
+    try:
+        return len(thing) <= 1024 and Path(thing).is_file()
+    except (OSError, ValueError):
+        return False
+
+
 def files_in(folder: Path) -> list[Path]:
     """The files of a folder and of those below, hidden ones left out, in the order of their names."""
     return sorted(
@@ -58,7 +66,7 @@ def count(things: Iterable[str]) -> int | None:
             return None
         if is_folder(thing):
             total += len(files_in(Path(thing)))
-        elif len(thing) <= 1024 and "~" not in thing and Path(thing).is_file():
+        elif is_file(thing):
             total += max(1, len(lines_of(Path(thing))))
         else:
             total += 1

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ewallet.cli.bulk import is_file
 from ewallet.cli.exits import Exit, report
 from ewallet.cli.verify_command import default_language, moment, state_directory, verify_file
 from ewallet.errors import ConfigError, NotFound, TrustError
@@ -218,7 +219,7 @@ def cover(
         return report("this place asks first: show it a question's answer", "see 'ewallet serve'", Exit.USAGE)
     answers = []
     for thing in things:
-        file = len(thing) <= 1024 and Path(thing).is_file()
+        file = is_file(thing)
         answers.append(verify_file(verifier, Path(thing), now) if file else verifier.verify(thing, now=now))
         _say_refused(thing, answers[-1])
     coverage = covering(found, answers, now=now)

@@ -12,6 +12,7 @@ import pytest
 
 from ewallet.cli import cli
 from ewallet.keys import SigningKey
+from ewallet.licenses.printed import PrintOrder
 from ewallet.trust.entries import Service
 from tests.town import NOW, VENUE, Town
 
@@ -67,6 +68,15 @@ def test_a_folder_and_a_file_of_lines(town, run, tmp_path):
     answers = [json.loads(line) for line in said.out.splitlines()]
     assert [answer["reason"] for answer in answers] == [None, "code.expired"]
     assert answers[1]["input"] == f"{lines}:2"
+
+
+def test_a_text_that_is_longer_than_a_name_may_be(town, run):
+    """Shorter than a path may be, longer than a name: a seal is no file."""
+    seal = town.issue("business-license", printed=PrintOrder()).printed[0].seal
+    assert 255 < len(seal) < 1024
+    assert run("verify", seal, seal)[0] == 0
+    code, said = run("matter", "cover", "employer-social-insurance", seal)
+    assert (code, said.err) == (1, "")
 
 
 def test_a_place_that_asks_first_is_not_for_this_command(run):
