@@ -139,7 +139,7 @@ def number(text: str) -> int | str | None:
 
 
 def _decimal(digits: str, groups: str) -> int | str:
-    factor = 10 ** sum(_ZEROS[group] for group in groups)
+    factor = int("1" + "0" * sum(_ZEROS[group] for group in groups))
     whole, _, fraction = digits.partition(".")
     scaled = int(whole + fraction) * factor
     unit = 10 ** len(fraction)
