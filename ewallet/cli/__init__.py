@@ -39,6 +39,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "serve": ("ewallet.cli.service_commands", "serve", "Serve the counter page and the HTTP API."),
     "example": ("ewallet.cli.example_command", "example", "Serve an example town with both pages, to try."),
     "doctor": ("ewallet.cli.doctor_command", "doctor", "Check clock, lists, keys and optional parts."),
+    "uses": ("ewallet.cli.uses_commands", "uses", "Check the log of uses; end what is over."),
     "matter": ("ewallet.cli.matter_commands", "matter", "What a service needs, and what waives it."),
     "trust": ("ewallet.cli.trust_commands", "trust", "Make, sign, publish and check trust lists."),
 }

@@ -14,6 +14,7 @@ from ewallet.cli import cli
 from ewallet.keys import SigningKey
 from ewallet.licenses.printed import PrintOrder
 from ewallet.trust.entries import Service
+from ewallet.verify.receipts import Use, UseLog
 from tests.town import NOW, VENUE, Town
 
 AT = NOW.isoformat()
@@ -176,6 +177,27 @@ def test_the_doctor_without_lists_and_with_a_broken_bundle(run, tmp_path):
     code, said = run("doctor", "--trust", tmp_path / "empty", trust=False)
     assert code == 1
     assert "✗ lists" in said.out
+
+
+def test_the_log_of_uses(town, run, tmp_path):
+    trust = town.publish()
+    scene = trust.scenes["counter"].narrowed({"scene": "counter", "venue": VENUE})
+    log = tmp_path / "uses.sqlite"
+    with UseLog(log) as uses:
+        found = town.verifier(trust=trust).verify("EWL", now=NOW)
+        for _ in range(2):
+            last = uses.record(found, scene=scene, trust=trust, use=Use(case="C-1"), now=NOW)
+    witness = f"{last.number}:{last.hash.hex()}"
+    assert run("uses", "check", log, "--witness", witness, trust=False)[0] == 0
+    assert run("uses", "find", log, "case", "--value", "C-1", trust=False)[1].out == "1\n2\n"
+    later = (NOW + timedelta(days=181)).isoformat()
+    assert run("uses", "expire", log, "--now", later, trust=False)[1].out.startswith("2 records")
+    assert run("uses", "find", log, "case", "--value", "C-1", trust=False)[1].out == "none\n"
+    code, said = run("uses", "check", log, trust=False)
+    assert (code, last.hash.hex() in said.out) == (0, True)
+    assert run("uses", "check", log, "--witness", "x", trust=False)[0] == 2
+    code, said = run("uses", "check", log, "--witness", "2:00", trust=False)
+    assert (code, "receipted" in said.err) == (1, True)
 
 
 @pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
