@@ -24,6 +24,9 @@ _DIGITS: Final = {char: value for value, chars in enumerate(
 ) for char in chars}  # fmt: skip
 _UNITS: Final = {"十": 10, "拾": 10, "百": 100, "佰": 100, "千": 1000, "仟": 1000}
 _ZEROS: Final[dict[str, int]] = {"万": 4, "亿": 8}
+_LONGEST_AMOUNT: Final = 40
+"""Signs of an amount: longer ones are no amounts, and would cost a conversion that grows with its square."""
+
 _CHINESE_SIGNS: Final = frozenset((*_DIGITS, *_UNITS, "万", "亿"))
 _NUMERAL: Final = "0-9,." + "".join((*_DIGITS, *_UNITS, *_ZEROS))
 _AMOUNT: Final = re.compile(
@@ -126,6 +129,8 @@ def needed_rules(a: str, b: str) -> tuple[str, ...] | None:
 def number(text: str) -> int | str | None:
     """The number that digits and Chinese numerals write; text if it has a fraction; None if it is none."""
     text = text.replace(",", "")
+    if len(text) > _LONGEST_AMOUNT:
+        return None
     if re.fullmatch(r"\d+", text, re.ASCII):
         return int(text)
     plain = re.fullmatch(r"(\d+(?:\.\d+)?)([万亿]*)", text, re.ASCII)
@@ -142,7 +147,7 @@ def _decimal(digits: str, groups: str) -> int | str:
     factor = int("1" + "0" * sum(_ZEROS[group] for group in groups))
     whole, _, fraction = digits.partition(".")
     scaled = int(whole + fraction) * factor
-    unit = 10 ** len(fraction)
+    unit = int("1" + "0" * len(fraction))
     if scaled % unit == 0:
         return scaled // unit
     return f"{scaled // unit}.{scaled % unit:0{len(fraction)}d}".rstrip("0")
