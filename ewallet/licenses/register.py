@@ -849,6 +849,9 @@ def insert_events(connection: Connection, rows: list[dict[str, Any]]) -> int:
     return first
 
 
+_to_json: Final = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
+
 def event_row(
     *,
     license_id: int,
@@ -876,7 +879,7 @@ def event_row(
         "case_number": case.number or None,
         "case_key": f"{authority} {case.number}" if case.number else None,
         "content": content,
-        "detail": json.dumps(detail, ensure_ascii=False, separators=(",", ":")) if detail else "{}",
+        "detail": _to_json(detail) if detail else "{}",
     }
 
 

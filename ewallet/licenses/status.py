@@ -11,6 +11,7 @@ import os
 import tempfile
 from dataclasses import dataclass
 from datetime import timedelta
+from functools import lru_cache
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Final
 from urllib.parse import urlsplit
@@ -36,7 +37,8 @@ LIFE: Final = timedelta(days=7)
 TTL: Final = 24 * 3600
 """Seconds for which a signed list counts before a fresh one is needed: publish at least twice a day."""
 
-_ROUNDS: Final = 4
+_ROUNDS: Final = tuple(turn << 32 for turn in range(4))
+"""Four rounds, each told apart by the first byte of what is hashed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,16 +70,21 @@ def permute(seed: bytes, position: int, size: int) -> int:
     """
     half = max(((size - 1).bit_length() + 1) // 2, 1)
     mask = (1 << half) - 1
-    keyed = blake2b(key=seed, digest_size=8)
+    keyed = _keyed(seed)
     while True:
         left, right = position >> half, position & mask
-        for turn in range(_ROUNDS):
+        for turn in _ROUNDS:
             mixed = keyed.copy()
-            mixed.update(bytes((turn,)) + right.to_bytes(4, "big"))
+            mixed.update((turn | right).to_bytes(5, "big"))
             left, right = right, left ^ (int.from_bytes(mixed.digest(), "big") & mask)
         position = left << half | right
         if position < size:
             return position
+
+
+@lru_cache(maxsize=64)
+def _keyed(seed: bytes) -> blake2b:
+    return blake2b(key=seed, digest_size=8)
 
 
 def quarter_of(now: datetime) -> str:
