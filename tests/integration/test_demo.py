@@ -104,7 +104,7 @@ def test_exit_codes(demo):
         "verify", "--trust", str(demo / "trust"), "--policy", "none.json", document, home=demo.parent
     )
     assert missing.returncode == 2
-    assert missing.stderr.startswith("error:")
+    assert "\nerror:" in "\n" + missing.stderr
     assert "hint:" in missing.stderr
     assert run("verify", "--trust", str(demo / "no"), document, home=demo.parent).returncode == 2
 
