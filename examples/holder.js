@@ -228,6 +228,16 @@ export async function makeCode(pass, key, {audience, now, cnonce, disclose = []}
 const CHALLENGE = "application/ewallet-challenge+cwt";
 const REQUEST = "application/ewallet-request+cwt";
 
+// Which of the listed keys signed; null if none did.
+async function signerOf(listed, kid, signature, signed) {
+  for (const each of listed) {
+    const key = await subtle.importKey("jwk", each.jwk, P256, true, ["verify"]);
+    const own = (await thumbprint(key)).subarray(0, 8);
+    if (same(own, kid) && await subtle.verify(ECDSA, key, signature, signed)) return each;
+  }
+  return null;
+}
+
 // Checks who asks for what. `verifiers`: [{uri, name, jwk, scenes, attributes, types, venues}] from the trust
 // lists; `scenes`: {id: {attributes, types}}. A challenge asks for `attributes` of a code, a request for
 // `licenses`: [{types, fields}], with `about` saying what for. Throws "verifier.unknown" or
@@ -241,12 +251,7 @@ export async function checkQuestion(text, verifiers, scenes, now) {
   const issuer = claims.get(1), second = Math.floor(now / 1000);
   if (second >= claims.get(EXP)) throw new Error("code.expired");
   if (claims.get(IAT) > second + 60) throw new Error("code.from_future");
-  let asker = null;
-  for (const listed of verifiers.filter(({uri}) => uri === issuer)) {
-    const key = await subtle.importKey("jwk", listed.jwk, P256, true, ["verify"]);
-    const kid = (await thumbprint(key)).subarray(0, 8);
-    if (same(kid, header.get(4)) && await subtle.verify(ECDSA, key, signature, signed)) asker = listed;
-  }
+  const asker = await signerOf(verifiers.filter(({uri}) => uri === issuer), header.get(4), signature, signed);
   if (!asker) throw new Error("verifier.unknown");
   const venue = claims.get("venue"), scene = claims.get("scene");
   const attributes = isRequest ? [] : claims.get("attributes");
@@ -288,4 +293,23 @@ export async function answerRequest(credential, key, asked, {now}) {
   if (Math.floor(now / 1000) >= asked.ends) throw new Error("code.expired");
   const disclose = asked.licenses[0].fields;
   return presentLicense(credential, key, {audience: asked.venue, now, cnonce: asked.digest, disclose});
+}
+
+// --- receipts -----------------------------------------------------------------------------------------------
+
+const RECEIPT = "application/ewallet-receipt+cwt";
+
+// Checks a receipt (bytes): who used what, when, what for. `keepers`: [{uri, name, jwk}] from the trust lists.
+export async function checkReceipt(data, keepers) {
+  const {protectedHeader, payload, signature} = readSign1(data);
+  const header = decode(protectedHeader), claims = decode(payload);
+  if (header.get(16) !== RECEIPT) throw new Error("credential.malformed");
+  const listed = keepers.filter(({uri}) => uri === claims.get(1));
+  const keeper = await signerOf(listed, header.get(4), signature, toBeSigned(protectedHeader, payload));
+  if (!keeper) throw new Error("issuer.unknown");
+  const about = Object.fromEntries(claims.get("about"));
+  return {
+    keeper, about, at: claims.get(IAT), venue: claims.get("venue"), scene: claims.get("scene"),
+    types: claims.get("types"), number: claims.get("n"), rating: claims.get("rating"),
+  };
 }

@@ -143,7 +143,7 @@ class ExampleTown:
         self.consortium = Consortium.sandbox(("31", "32"), now=moment - DAY)
         self.market = self._listed("market", _MARKET, (Service.LICENSES, Service.STATUS))
         self.codes = self._listed("codes", _OFFICE, (Service.CODES, Service.STATUS))
-        self.hall = self._listed("hall", _HALL, (Service.VERIFY,))
+        self.hall = self._listed("hall", _HALL, (Service.VERIFY, Service.RECEIPTS))
         rules = builtin_rules(
             self.consortium.provinces, start=moment - DAY, until=moment + timedelta(days=365)
         )
@@ -210,6 +210,8 @@ class ExampleTown:
             "name": name,
             "signer": self.hall.signer(Service.VERIFY),
             "issuer": self.hall.uri,
+            "receipt_signer": self.hall.signer(Service.RECEIPTS),
+            "record": True,
             "log": False,
             "now": self.now,
         }
@@ -279,6 +281,13 @@ class ExampleTown:
                     "attributes": ["*"],
                     "types": ["*"],
                     "venues": [VENUE],
+                }
+            ],
+            "keepers": [
+                {
+                    "uri": self.hall.uri,
+                    "name": dict(_HALL),
+                    "jwk": self.hall.signer(Service.RECEIPTS).public_key.to_jwk(),
                 }
             ],
             "scenes": {

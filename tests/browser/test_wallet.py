@@ -141,6 +141,25 @@ def test_a_license_shows_only_what_was_chosen(wallet, page, screen):
     assert VENUE not in found["details"]
 
 
+def test_a_receipt_of_the_counter_becomes_a_record(wallet, page, screen):
+    scan(page, code_of(wallet))
+    outcome(page, "ACCEPTED")
+    page.click("#receipt")
+    receipt = code_of(page, "#receipt-picture")
+    screen(page, "receipt")
+    wallet.click('[data-tab="request"]')
+    wallet.fill("#question", receipt)
+    wallet.click("#read")
+    wallet.wait_for_selector("#uses .box")
+    screen(wallet, "wallet-records")
+    assert "上海市示例政务服务中心" in wallet.inner_text("#uses")
+    assert "签名回执第" in wallet.inner_text("#uses")
+    wallet.click('[data-tab="request"]')
+    wallet.fill("#question", receipt[:-8] + ("A" if receipt[-8] != "A" else "B") + receipt[-7:])
+    wallet.click("#read")
+    wallet.wait_for_selector("#asked .bad")
+
+
 def test_both_licenses_and_senior_mode(wallet, screen):
     wallet.click('[data-tab="licenses"]')
     assert "残疾人证" in wallet.inner_text("#cards")

@@ -268,6 +268,20 @@ function draw(found) {
   box.setAttribute("aria-label", word("layers", lang));
   box.replaceChildren(...(found.answer ? details(found.answer, {lang, full}) : []));
   if (found.answer && hasMasked(found.answer)) box.append(unmaskButton());
+  if (found.answer?.receipt) box.append(receiptButton(found.answer.receipt));
+}
+
+// The signed receipt, for the holder's phone: who used what, when, what for.
+function receiptButton(receipt) {
+  const button = element("button", {type: "button", id: "receipt", text: word("receipt", settings.lang)});
+  button.addEventListener("click", () => {
+    const text = receipt.replace(/\+/g, "-").replace(/\//g, "_").replace(/=+$/, "");
+    const canvas = element("canvas", {id: "receipt-picture", role: "img", "aria-label": word("receipt_picture", settings.lang), "data-text": text});
+    drawCode(canvas, text);
+    button.replaceWith(canvas);
+    canvas.scrollIntoView({block: "end"});
+  });
+  return button;
 }
 
 function unmaskButton() {

@@ -182,10 +182,25 @@ function sampleRequest() {
 }
 
 async function readQuestion(text) {
+  if (/^[\w-]{200,}$/.test(text.trim()) && !/^EW[A-Z]/.test(text)) return readReceipt(text.trim());
   try {
     showQuestion(await holder.checkQuestion(text.trim(), town.verifiers, town.scenes, Date.now()));
   } catch (error) {
     refused(error.message);
+  }
+}
+
+// A receipt that the counter gave: signed by who keeps the log of uses.
+async function readReceipt(text) {
+  try {
+    const found = await holder.checkReceipt(holder.fromBase64url(text), town.keepers);
+    const types = found.types.map((type) => (TYPES[type] ? say([TYPES[type].zh, TYPES[type].en], lang) : type));
+    const what = types.length ? types : [word("code_picture")];
+    note(found.keeper.name[lang], [...what, ...Object.values(found.about), word("receipt", {n: found.number})], found.at * 1000);
+    back();
+    open("records");
+  } catch {
+    refused("receipt");
   }
 }
 
@@ -298,8 +313,8 @@ function choose(license, box) {
 
 // --- who used them --------------------------------------------------------------------------------------------
 
-function note(to, what) {
-  wallet.uses.unshift({at: new Date(), to, what});
+function note(to, what, at = Date.now()) {
+  wallet.uses.unshift({at: new Date(at), to, what});
 }
 
 function drawUses() {

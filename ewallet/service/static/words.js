@@ -65,6 +65,8 @@ export const WORDS = {
   notices: ["提示", "Please note"],
   show_full: ["显示被遮盖的内容", "Show what is hidden"],
   show_masked: ["重新遮盖", "Hide it again"],
+  receipt: ["给对方回执", "Give a receipt"],
+  receipt_picture: ["回执，请对方扫描", "Receipt: let the holder scan it"],
   local: ["本地对应", "Local view"],
   local_more: ["外省市证照，按互认规则对应为本地字段", "A license of another province, read by the recognition rule between the two"],
   kind: ["类别", "Kind"],
