@@ -235,7 +235,9 @@ class Register:
         """
         quarter = status.quarter_of(now)
         with self.writing() as connection:
-            first = number(connection, "row", rows) if rows else 0
+            # Taken even for no rows: the counter's lock lets one writer at a time look for the last shard, so
+            # that two never begin the same one.
+            first = number(connection, "row", max(rows, 1))
             taken = tuple(
                 self._take(
                     connection, slots, authority=authority, type_code=type_code, quarter=quarter, base=base
