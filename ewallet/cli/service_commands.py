@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -10,9 +12,11 @@ import click
 
 from ewallet.cli.verify_command import state_directory
 from ewallet.errors import ConfigError, MissingExtra
+from ewallet.moments import day_of
 
 if TYPE_CHECKING:
     from ewallet.keys import Signer
+    from ewallet.verify.statistics import Statistics
 
 _PASSWORD: str = "EWALLET_KEY_PASSWORD"  # noqa: S105 (name of a variable)
 
@@ -178,3 +182,72 @@ def list_(file: Path) -> int:
     for each in sorted(load_partners(file).values(), key=lambda one: one.name):
         print(each.name, ",".join(sorted(each.roles)), each.entity or "-", each.rate, sep="\t")
     return 0
+
+
+@click.command()
+@click.option(
+    "--issue", "agency", type=click.Path(path_type=Path), help="An authority.toml: its events and uses."
+)
+@click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path, exists=True), help="A use log.")
+@click.option("--ratings", type=click.Path(path_type=Path, exists=True), help="The rating service's file.")
+@click.option("--venue", "venues", multiple=True, help="Venue whose ratings are shown.")
+@click.option("--check", is_flag=True, help="Compare paper with electronic copies, for the consistency rate.")
+@click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: 30 days ago.")
+@click.option("--until", "last", type=click.DateTime(["%Y-%m-%d"]), help="Last day; default: today.")
+@click.option("--html", type=click.Path(path_type=Path), help="Write a page, too.")
+@click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
+def stats(
+    agency: Path | None,
+    logs: tuple[Path, ...],
+    ratings: Path | None,
+    venues: tuple[str, ...],
+    check: bool,  # noqa: FBT001 (a flag of the command line)
+    first: datetime | None,
+    last: datetime | None,
+    html: Path | None,
+    as_json: bool,  # noqa: FBT001 (same)
+) -> int:
+    """Figures per matter, authority and day: waived share, uses, delays, corrections, ratings."""
+    from ewallet.verify.statistics import HEADS, Statistics, shown  # noqa: PLC0415 (loads the register)
+
+    now = datetime.now(UTC)
+    until = last.date() if last else day_of(now)
+    found = Statistics(first=first.date() if first else until - timedelta(days=30), last=until)
+    if agency is not None:
+        _add_agency(found, agency, now, check=check)
+    for file in logs:
+        from ewallet.verify.receipts import UseLog  # noqa: PLC0415 (only with a log)
+
+        with UseLog(file) as log:
+            found.add_log(log.records())
+    if ratings is not None:
+        from ewallet.verify.ratings import RatingService  # noqa: PLC0415 (only with ratings)
+
+        with RatingService(ratings) as service:
+            cases = [case for venue in venues for case in service.cases(venue)]
+            found.add_ratings([service.totals(venue) for venue in venues], cases)
+    if html is not None:
+        html.write_text(found.to_html(), encoding="utf-8")
+    if as_json:
+        print(json.dumps(found.to_json(), ensure_ascii=False))
+        return 0
+    print("\t".join(HEADS))
+    for row in found.table():
+        print("\t".join(shown(row[key]) for key in HEADS))
+    return 0
+
+
+def _add_agency(found: Statistics, agency: Path, now: datetime, *, check: bool) -> None:
+    from ewallet.licenses.deployment import Deployment  # noqa: PLC0415 (loads the register)
+    from ewallet.licenses.reconcile import reconcile  # noqa: PLC0415 (same)
+    from ewallet.licenses.register import Register  # noqa: PLC0415 (same)
+    from ewallet.licenses.sharing import UseLog  # noqa: PLC0415 (same)
+
+    deployment = Deployment.load(agency)
+    with Register.open(deployment.register) as register:
+        found.add_register(register, deployment.authority.uri)
+        found.add_shared(UseLog(register).since(0), deployment.authority.uri)
+    if check:
+        found.add_consistency(
+            reconcile(deployment.register, now=now, findings=lambda _: None, catalog=deployment.catalog)
+        )

@@ -8,7 +8,9 @@ from base64 import b64decode, b64encode
 from datetime import timedelta
 
 import pytest
+from click.testing import CliRunner
 
+from ewallet.cli import cli
 from ewallet.code.challenge import Wanted, check_challenge, check_question
 from ewallet.keys import SigningKey
 from ewallet.licenses import binding
@@ -478,6 +480,24 @@ def test_licenses_are_asked_for_and_shown_within_one_request(land, shanghai):
     body = {"text": shown, "answering": made.json["text"]}
     assert shanghai.call("POST", "/v1/verify", body).json["outcome"] == "ACCEPTED"
     assert shanghai.call("POST", "/v1/verify", body).json["outcome"] == "REJECTED"
+
+
+def test_figures_are_counted_from_records(land, shanghai, tmp_path):
+    place, page = land.place("32"), tmp_path / "stats.html"
+    given = ["--issue", str(place / "authority.toml"), "--check", "--html", str(page), "--json"]
+    result = CliRunner().invoke(cli, ["stats", *given], standalone_mode=False)
+    assert result.exception is None, result.exception
+    found = json.loads(result.output)
+    total = found["total"]
+    assert total["shared"] >= 1
+    assert total["waived"] >= 1
+    assert total["waived_share"] == pytest.approx(total["waived"] / total["uses"])
+    assert {line["matter"] for line in found["lines"]} >= {"M-1"}
+    assert "免交率" in page.read_text()
+    log = ["--log", str(land.place("31") / "state" / "uses.sqlite")]
+    lines = CliRunner().invoke(cli, ["stats", *log], standalone_mode=False).output.splitlines()
+    assert lines[0].startswith("day\tauthority\tmatter")
+    assert any("sh.ewallet.example/v/1" in line for line in lines[1:])
 
 
 def test_it_stops_gracefully(land):
