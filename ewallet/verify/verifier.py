@@ -250,6 +250,8 @@ class Verifier:
                 self._walk(walk, shown, asked)
                 _require_presentation(walk)
             except Refused as refused:
+                if walk.answer is None:
+                    walk.facts = None  # what nobody asked for is not kept, genuine or not
                 raise _Ended(walk, refused) from refused
             walks.append(walk)
         whole = _together(walks)

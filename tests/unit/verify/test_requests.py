@@ -193,7 +193,8 @@ def test_an_answer_to_another_request_or_for_another_place(counter: Counter):
 def test_documents_and_repetitions_answer_nothing(counter: Counter):
     request = counter.ask(TWO[:1])
     document = counter.held["company"].issued.document
-    assert reason_of(counter.verify(document, request)) == "holder.binding_missing"
+    refused = counter.verify(document, request)
+    assert (reason_of(refused), refused.facts) == ("holder.binding_missing", None)
     [one] = counter.shown(request, company=TWO[0].fields)
     assert reason_of(counter.verify([one, one], request)) == "code.unreadable"
     assert reason_of(counter.verify([], request)) == "code.unreadable"
