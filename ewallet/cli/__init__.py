@@ -42,6 +42,11 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "uses": ("ewallet.cli.uses_commands", "uses", "Check the log of uses; end what is over."),
     "matter": ("ewallet.cli.matter_commands", "matter", "What a service needs, and what waives it."),
     "stats": ("ewallet.cli.service_commands", "stats", "Figures per matter, authority and day."),
+    "conformance": (
+        "ewallet.cli.trust_commands",
+        "conformance",
+        "Put the shipped cases to a partner's program or endpoint.",
+    ),
     "trust": ("ewallet.cli.trust_commands", "trust", "Make, sign, publish and check trust lists."),
 }
 """Name: module, attribute, one line of help. The line stands here so that `--help` loads nothing."""

@@ -93,6 +93,11 @@ def default_language() -> str:
 @click.option(
     "--state", type=click.Path(path_type=Path), help="Replay guard and trust state; default: the user's."
 )
+@click.option(
+    "--proofs",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Register statements, for keys that were compromised.",
+)
 @click.option("--now", "now_text", help="Verify for this moment instead of the clock.")
 @click.option("--lang", type=click.Choice(["zh", "en"]), help="Language of the answer.")
 @click.option("--json", "as_json", is_flag=True, help="One line of JSON for each answer.")
@@ -103,6 +108,7 @@ def verify(
     status: str | None,
     policy: Path | None,
     state: Path | None,
+    proofs: Path | None,
     now_text: str | None,
     lang: str | None,
     as_json: bool,  # noqa: FBT001 (a flag of the command line)
@@ -125,6 +131,7 @@ def verify(
             root=root,
             status=status,
             policy=policy,
+            proofs=proofs,
             warn=lambda refusal: print(f"warning: the lists were refused: {refusal}", file=sys.stderr),
             anchored=lambda root: print(f"note: anchored to the first root {root}", file=sys.stderr),
         )

@@ -106,6 +106,7 @@ def open_verifier(
     root: Path | None = None,
     status: str | Path | None = None,
     policy: Path | None = None,
+    proofs: Path | None = None,
     warn: Callable[[TrustError], None] | None = None,
     anchored: Callable[[str], None] | None = None,
 ) -> Verifier:
@@ -118,6 +119,7 @@ def open_verifier(
         root: pins the first root of the lists.
         status: another directory or mirror of status lists.
         policy: another policy file.
+        proofs: directory of register statements, for keys that were compromised.
         warn: as in `open_trust`.
         anchored: as in `open_trust`.
 
@@ -136,4 +138,11 @@ def open_verifier(
         policy=Policy.load(file, trust.scenes),
         status=status_source(status if status is not None else bundle / STATUS_FOLDER),
         replay=FileGuard(state / "replay.sqlite"),
+        proofs=None if proofs is None else _statements(proofs),
     )
+
+
+def _statements(directory: Path) -> dict[bytes, tuple[bytes, ...]]:
+    from ewallet.trust.statements import load_proofs  # noqa: PLC0415 (rare)
+
+    return load_proofs(directory)
