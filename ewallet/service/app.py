@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -16,15 +16,15 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from ewallet import __version__
-from ewallet.errors import EwalletError
 from ewallet.licenses.deployment import Deployment
 from ewallet.licenses.render import Faces
 from ewallet.licenses.sharing import Supplier, load_bases
 from ewallet.licenses.sharing import UseLog as SharedUses
 from ewallet.licenses.trails import Trails
 from ewallet.service import examples
+from ewallet.service.chores import Chores
 from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, WATCH, Doors
-from ewallet.service.http import LOG, Face, Problem
+from ewallet.service.http import Face, Problem
 from ewallet.service.issuing import Agency
 from ewallet.service.metrics import Metrics
 from ewallet.service.objecting import Objections
@@ -86,14 +86,23 @@ def create_app(settings: Settings) -> FastAPI:
         now=now,
     )
     metrics = Metrics()
+    desk = None
+    if settings.record:
+        settings.state.mkdir(parents=True, exist_ok=True)
+        desk = Desk(log=UseLog(settings.state / "uses.sqlite"), terminal=terminal, settings=settings)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
-        task = asyncio.create_task(_keep_fresh(terminal, doors, settings))
+        chores = Chores(
+            terminal=terminal, doors=doors, settings=settings, issuer=issuer, log=desk.log if desk else None
+        )
+        task = asyncio.create_task(chores.run())
         try:
             yield
         finally:
             task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
             if issuer is not None:
                 issuer.register.close()
 
@@ -106,10 +115,6 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     calls = _Calls(app, doors)
-    desk = None
-    if settings.record:
-        settings.state.mkdir(parents=True, exist_ok=True)
-        desk = Desk(log=UseLog(settings.state / "uses.sqlite"), terminal=terminal, settings=settings)
     _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics, desk=desk))
     if settings.ratings is not None:
         _add_ratings(calls, Ratings(service=RatingService(settings.ratings), settings=settings))
@@ -134,19 +139,6 @@ def _exchange(terminal: Terminal, settings: Settings, guard: ReplayGuard, issuer
     bases = load_bases(settings.bases) if settings.bases else {}
     supplier = Supplier(issuer=issuer, faces=Faces.builtin(), uses=uses, bases=bases)
     return Exchange(terminal=terminal, settings=settings, guard=guard, supplier=supplier, uses=uses)
-
-
-async def _keep_fresh(terminal: Terminal, doors: Doors, settings: Settings) -> None:
-    while True:
-        await asyncio.sleep(settings.refresh)
-        try:
-            fresh = await run_in_threadpool(terminal.refresh, settings.now())
-            doors.refresh()
-        except EwalletError as error:
-            LOG.error("what stands on the disk does not fit together: %s", error)
-            continue
-        if not fresh:
-            LOG.warning("the newest lists were not taken: %s", terminal.problem)
 
 
 class _Calls:
@@ -176,6 +168,8 @@ class _Calls:
             request.scope["ewallet.route"] = path
             if roles is not None:
                 doors.admit(request, roles)
+            elif method == "POST":
+                doors.admit_anybody(request)
             return await handler(request)
 
         # The plain route answers, and comes first: it costs a third less than FastAPI's, whose reading of

@@ -42,6 +42,9 @@ class Role(StrEnum):
     ADMINISTRATOR = "administrator"
 
 
+OPEN_RATE: Final = 1200
+"""Calls in a minute of one address that need no key: another province's platform is one address."""
+
 COUNTER: Final = frozenset(Role)
 """Verify, ask, state: every role."""
 ISSUE: Final = frozenset((Role.ISSUER,))
@@ -218,6 +221,14 @@ class Doors:
             raise Problem(403, "this key is for another role", code=100)
         self._spend(partner.name, partner.rate)
         return partner
+
+    def admit_anybody(self, call: Request) -> None:
+        """Lets in who needs no key, since what is sent is signed, or public; not too often from one address.
+
+        Raises:
+            Problem: 429.
+        """
+        self._spend(f"open {call.client.host if call.client else ''}", OPEN_RATE)
 
     def _spend(self, who: str, rate: int) -> None:
         """A bucket for each caller: it holds a minute's calls and fills evenly."""

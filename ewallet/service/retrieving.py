@@ -24,6 +24,7 @@ from ewallet.licenses.asking import (
     verify_ask,
     verify_statement,
 )
+from ewallet.licenses.catalog import Catalog
 from ewallet.licenses.sharing import Shared, use_of
 from ewallet.moments import seconds
 from ewallet.service.http import LOG, Problem, answer, member, read_object
@@ -91,7 +92,7 @@ class Exchange:
     guard: ReplayGuard
     supplier: Supplier | None = None
     uses: UseLog | None = None
-    _routes: dict[tuple[int, str, str], str] = field(default_factory=dict)
+    _routes: dict[tuple[int, str, str], tuple[str, ...]] = field(default_factory=dict)
 
     # --- asked by a partner ---------------------------------------------------------------------------------
 
@@ -120,20 +121,16 @@ class Exchange:
 
     def _owner(self, trust: Trust, ask: Ask) -> str:
         """The authority that the lists name for a type in a region; empty if they name none."""
-        region = ask.region
-        own = self.supplier
-        if own is not None:
-            code = own.issuer.catalog.get(ask.type)
-            type_ = code.code if code is not None else ask.type
-            if own.issuer.authority.area.startswith(region) or region.startswith(own.issuer.authority.area):
-                return own.issuer.authority.uri
-        else:
-            type_ = ask.type
-        place = (trust.versions.get("timestamp", 0), type_, region)
+        known = Catalog.builtin().get(ask.type)
+        type_, own = known.code if known else ask.type, self.supplier
+        place = (trust.versions.get("timestamp", 0), type_, ask.region)
         if place not in self._routes:
             self._routes.clear()
-            self._routes[place] = _owner(trust, type_, region, self.settings.now())
-        return self._routes[place]
+            self._routes[place] = _owners(trust, type_, ask.region, self.settings.now())
+        owners = self._routes[place]
+        if own is not None and own.issuer.authority.uri in owners:
+            return own.issuer.authority.uri
+        return owners[0] if owners else ""
 
     def _from(self, owner: str, ask: Ask, trust: Trust, now: datetime) -> dict[str, Any]:
         """Asks another authority, checks what it answers, gives the local view, records the use here too."""
@@ -299,19 +296,19 @@ def _keys(trust: Trust, uri: str) -> tuple[ListedKey, ...]:
     )
 
 
-def _owner(trust: Trust, type_: str, region: str, now: datetime) -> str:
-    """The first authority whose grant names the type; else the first that may issue all types there."""
-    at, wide = seconds(now), ""
+def _owners(trust: Trust, type_: str, region: str, now: datetime) -> tuple[str, ...]:
+    """Authorities that may issue a type in a region: first whose grant names the type, then who may all."""
+    at = seconds(now)
+    named: list[str] = []
+    wide: list[str] = []
     for listed in trust.all_keys():
         if listed.service is not Service.LICENSES:
             continue
         for grant in listed.grants:
             near = any(own.startswith(region) or region.startswith(own) for own in grant.regions)
             if grant.contains(at) and near and grant.covers_type(type_):
-                if type_ in grant.types:
-                    return listed.entity.uri
-                wide = wide or listed.entity.uri
-    return wide
+                (named if type_ in grant.types else wide).append(listed.entity.uri)
+    return tuple(dict.fromkeys([*named, *wide]))
 
 
 def _code(got: dict[str, Any]) -> Code:

@@ -113,12 +113,6 @@ class Counter:
 
     @staticmethod
     async def _file(call: Call, kind: str) -> bytes:
-        if kind == "multipart/form-data":
-            form = await call.form(max_files=1, max_fields=0, max_part_size=MAX_FILE)
-            parts = [part for part in form.values() if not isinstance(part, str)]
-            if not parts:
-                raise Problem(422, "a file is needed")
-            return await parts[0].read()
         if kind in ("application/octet-stream", "application/pdf", "text/plain") or kind.startswith("image/"):
             return await read_body(call, MAX_FILE)
         raise Problem(415, "JSON with text, or a picture, PDF or credential")

@@ -500,6 +500,26 @@ def test_figures_are_counted_from_records(land, shanghai, tmp_path):
     assert any("sh.ewallet.example/v/1" in line for line in lines[1:])
 
 
+def test_a_suspension_reaches_every_counter_by_itself(land, tmp_path):
+    issued, _, _ = land.issue("31", 62)
+    status = tmp_path / "status"
+    service = land.serve("31", "--status", str(status))
+    for _ in range(100):
+        if service.call("POST", "/v1/verify", {"text": issued.document}).json["outcome"] == "ACCEPTED":
+            break
+        time.sleep(0.05)
+    named = {"identifier": issued.license.identifier, "reason": "test", "case": {**CASE, "number": "C-62"}}
+    assert service.call("POST", "/v1/licenses/suspend", named, key=key(land, "agency")).status == 200
+    assert service.stop() == 0
+    later = land.serve("31", "--status", str(status))  # its first turn signs what is due
+    for _ in range(100):
+        found = later.call("POST", "/v1/verify", {"text": issued.document}).json
+        if found["reason"] == "license.suspended":
+            break
+        time.sleep(0.1)
+    assert found["reason"] == "license.suspended"
+
+
 def test_it_stops_gracefully(land):
     lone = land.serve("31", agency=False)
     assert call(lone.url, "GET", "/healthz").status == 200
