@@ -43,8 +43,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from ewallet.code.passes import Pass
-    from ewallet.licenses.intake import Row
     from ewallet.licenses.devices import HolderCredentials
+    from ewallet.licenses.intake import Row
     from ewallet.licenses.issuer import Issued
     from ewallet.verify.result import LicenseFacts
     from ewallet.verify.verifier import Verifier
