@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from datetime import timedelta
+from datetime import date, timedelta
+from itertools import count
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from ewallet.code.challenge import make_challenge
+from ewallet.errors import RecordError
 from ewallet.formats import text
 from ewallet.keys import SigningKey
 from ewallet.licenses.lifecycle import Case
@@ -570,35 +572,36 @@ WORDS = st.text(
 ).filter(lambda found: found.strip() == found)
 
 
-@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
-@given(name=WORDS, address=WORDS, order=st.integers(min_value=0, max_value=99), data=st.data())
-def test_any_record_comes_back_as_it_was_issued(standing, name, address, order, data):
-    number = resident_number(f"19{order:02d}-04-12", sex=data.draw(st.integers(min_value=1, max_value=9)))
-    from ewallet.errors import Conflict, RecordError
+PERSONS = count()
+"""Every example is another person: one has one ID card."""
 
+
+@settings(max_examples=15, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    name=WORDS,
+    address=WORDS,
+    sex=st.integers(min_value=1, max_value=9),
+    chosen=st.sets(st.sampled_from(["name", "address", "resident_id", "born_on"])),
+)
+def test_any_record_comes_back_as_it_was_issued(standing, name, address, sex, chosen):
+    born = (date(1950, 1, 1) + next(PERSONS) * DAY).isoformat()
+    number = resident_number(born, sex=sex)
     try:
         issued = standing.issue(
             "resident-id",
             name=name,
             address=address,
             resident_id=number,
-            born_on=f"19{order:02d}-04-12",
-            sex="1" if int(number[16]) % 2 else "2",
+            born_on=born,
+            sex="1" if sex % 2 else "2",
             printed=SHEETS,
         )
-    except (Conflict, RecordError):
-        return  # this person has one already, or the text is not in its one exact form
+    except RecordError:
+        return  # the text is not in its one exact form: intake would have said so
     held = standing.bind(issued)
     counter = standing.verifier()
-    assert (
-        dict(counter.verify(issued.document, now=NOW).licenses[0].fields).items()
-        >= {
-            "name": name,
-            "address": address,
-            "resident_id": number,
-        }.items()
-    )
-    chosen = data.draw(st.sets(st.sampled_from(["name", "address", "resident_id", "born_on"])))
+    expected = {"name": name, "address": address, "resident_id": number}
+    assert dict(counter.verify(issued.document, now=NOW).licenses[0].fields).items() >= expected.items()
     found = counter.verify(held.show(*chosen), now=NOW)
     assert dict(found.licenses[0].fields) == {key: issued.license.fields[key] for key in chosen}
     assert counter.verify(issued.printed[0].seal, now=NOW).outcome is Outcome.ACCEPTED
