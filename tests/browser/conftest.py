@@ -226,21 +226,25 @@ def scan(page: Page, text: str, *, pause: float = 1, method: str = "", end: bool
 
 _TYPE = """async ({text, pause, method, end}) => {
   const azerty = {A: "q", Q: "a", Z: "w", W: "z", M: ","};
-  const send = (code, key) => {
+  // A keyboard stamps its keys itself: a busy machine delivers them late, but with their own times.
+  const send = (code, key, at) => {
     const target = document.activeElement ?? document.body;
     const about = {code, key, bubbles: true, cancelable: true, composed: true};
     if (method === "pinyin" && code !== "Enter") {
       Object.assign(about, {key: "Process", keyCode: 229, isComposing: true});
     }
-    target.dispatchEvent(new KeyboardEvent("keydown", about));
-    target.dispatchEvent(new KeyboardEvent("keyup", about));
+    for (const kind of ["keydown", "keyup"]) {
+      const event = new KeyboardEvent(kind, about);
+      Object.defineProperty(event, "timeStamp", {value: at});
+      target.dispatchEvent(event);
+    }
   };
   let next = performance.now();
   for (const char of text) {
     const code = /[0-9]/.test(char) ? `Digit${char}` : `Key${char}`;
-    send(code, method === "azerty" ? azerty[char] ?? char.toLowerCase() : char);
+    send(code, method === "azerty" ? azerty[char] ?? char.toLowerCase() : char, next);
     next += pause;
     while (performance.now() < next) if (pause > 20) await new Promise((done) => setTimeout(done, 1));
   }
-  if (end) send("Enter", "Enter");
+  if (end) send("Enter", "Enter", next);
 }"""
