@@ -63,7 +63,7 @@ def test_links_lead_somewhere(page):
 
 
 def test_the_clerks_page_is_one_page_in_both_languages():
-    for name in ("clerk.md", "clerk.zh-CN.md"):
+    for name in ("clerks.md", "clerks.zh-CN.md"):
         text = (DOCS / "guides" / name).read_text(encoding="utf-8")
         assert len(text.splitlines()) <= 70
         assert text.count(".svg)") + text.count(".png)") >= 3
