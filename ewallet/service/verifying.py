@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
@@ -10,6 +12,7 @@ from starlette.concurrency import run_in_threadpool
 from ewallet.code.challenge import LIFE, MAX_LIFE, About, make_challenge, own_question
 from ewallet.errors import Malformed, MissingExtra, Refused
 from ewallet.licenses.catalog import Catalog
+from ewallet.reasons import Outcome
 from ewallet.service.http import Problem, answer, media_type, member, read_body, read_object
 from ewallet.service.receipting import use_from
 from ewallet.verify.files import MAX_FILE
@@ -25,7 +28,11 @@ if TYPE_CHECKING:
     from ewallet.service.metrics import Metrics
     from ewallet.service.receipting import Desk
     from ewallet.service.settings import Settings
+    from ewallet.verify.result import Verification
     from ewallet.verify.terminal import Terminal
+
+_REMEMBERED: Final = 10_000
+"""Texts of which this process knows, as digests, when it accepted them: an hour of a busy gate."""
 
 ANSWERING: Final = "x-ewallet-answering"
 """Header that names the question for a file, which has no place for it."""
@@ -46,6 +53,7 @@ class Counter:
     settings: Settings
     metrics: Metrics
     desk: Desk | None = None
+    _accepted: OrderedDict[bytes, str] = field(default_factory=OrderedDict)
 
     async def verify(self, call: Call) -> Response:
         """POST /v1/verify: a text in JSON, or a picture, PDF or credential as it is."""
@@ -70,11 +78,23 @@ class Counter:
             except MissingExtra as missing:
                 raise Problem(501, str(missing)) from missing
         said: dict[str, Any] = to_json(found)
+        if kind == "application/json":
+            self._remember(text, found, said)
         verifier = self.terminal.verifier
         if self.desk is not None and verifier is not None:
             said |= await run_in_threadpool(self.desk.record, found, use, verifier)
         self.metrics.outcome(found.outcome.value, found.reason.code if found.reason else "")
         return answer(to_text(said))
+
+    def _remember(self, text: str, found: Verification, said: dict[str, Any]) -> None:
+        """Tells when this process has accepted the very same text before: "already used at", no riddle."""
+        name = sha256(text.encode()).digest()
+        if found.outcome is Outcome.ACCEPTED:
+            self._accepted[name] = found.at.isoformat()
+            if len(self._accepted) > _REMEMBERED:
+                self._accepted.popitem(last=False)
+        elif found.reason is not None and found.reason.code == "code.replayed" and name in self._accepted:
+            said["used_at"] = self._accepted[name]
 
     async def request(self, call: Call) -> Response:
         """POST /v1/request: a signed question for licenses and fields, to show as a QR code."""

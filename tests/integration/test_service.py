@@ -97,6 +97,7 @@ def test_a_presentation_counts_once(land, shanghai):
     first = shanghai.call("POST", "/v1/verify", {"text": shown}).json
     again = shanghai.call("POST", "/v1/verify", {"text": shown}).json
     assert (first["outcome"], again["outcome"], again["reason"]) == ("ACCEPTED", "REJECTED", "code.replayed")
+    assert again["used_at"] == first["at"]
 
 
 def test_a_question_is_signed_and_its_answer_is_bound_to_it(land, shanghai):
