@@ -124,7 +124,9 @@ def create_app(settings: Settings) -> FastAPI:
         trails = Trails(issuer.register)
         _add_objections(calls, Objections(terminal=terminal, settings=settings, trails=trails))
     _add_exchange(calls, _exchange(terminal, settings, guard, issuer))
-    _add_operating(calls, Watch(terminal=terminal, settings=settings, metrics=metrics, issuer=issuer))
+    _add_operating(
+        calls, Watch(terminal=terminal, settings=settings, metrics=metrics, guard=guard, issuer=issuer)
+    )
     _add_problems(app)
     _add_scheme(app)
     app.mount("/", _Pages(directory=STATIC, html=True, check_dir=False))

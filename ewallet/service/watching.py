@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 from starlette.responses import Response
 
-from ewallet.errors import RegisterError
+from ewallet.errors import Refused, RegisterError
 from ewallet.service.http import answer
 
 if TYPE_CHECKING:
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from ewallet.licenses.issuer import Issuer
     from ewallet.service.metrics import Metrics
     from ewallet.service.settings import Settings
+    from ewallet.verify.replay import ReplayGuard
     from ewallet.verify.terminal import Terminal
 
 
@@ -28,12 +29,14 @@ class Watch:
         terminal: the open counter.
         settings: how the process was started.
         metrics: the counts of this process.
+        guard: the replay guard.
         issuer: the authority, where one works here.
     """
 
     terminal: Terminal
     settings: Settings
     metrics: Metrics
+    guard: ReplayGuard
     issuer: Issuer | None = None
 
     async def health(self, call: Call) -> Response:
@@ -43,6 +46,10 @@ class Watch:
 
     def _health(self) -> dict[str, Any]:
         state = self.terminal.describe(self.settings.now())
+        try:
+            self.guard.spend((), now=self.settings.now())  # nothing is spent: does it answer?
+        except Refused as refused:
+            state["degraded"].append(refused.reason)
         if self.issuer is not None:
             try:
                 self.issuer.register.position("healthz")

@@ -54,16 +54,23 @@ def _redis(url: str, name: str) -> ReplayGuard:
 
 
 def _sql(url: str) -> ReplayGuard:
-    from sqlalchemy import create_engine  # noqa: PLC0415 (a gate without SQL loads none)
-    from sqlalchemy.exc import SQLAlchemyError  # noqa: PLC0415
+    from sqlalchemy import create_engine, make_url  # noqa: PLC0415 (a gate without SQL loads none)
+    from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: PLC0415
 
     from ewallet.verify.replay import unavailable  # noqa: PLC0415
     from ewallet.verify.replay_sql import SqlGuard  # noqa: PLC0415
 
     try:
-        waits = {"connect_timeout": 2} if url.startswith("postgresql") else {}
-        guard = SqlGuard(create_engine(url, pool_pre_ping=True, pool_timeout=2, connect_args=waits))
+        place = make_url(url)
+        waits: dict[str, int] = {}
+        if place.get_backend_name() in ("postgresql", "postgres"):
+            place, waits = place.set(drivername="postgresql+psycopg"), {"connect_timeout": 2}
+        guard = SqlGuard(create_engine(place, pool_pre_ping=True, pool_timeout=2, connect_args=waits))
         guard.create()
+    except (ArgumentError, NoSuchModuleError) as error:
+        raise ConfigError("not the URL of a database", file="--guard") from error
+    except ModuleNotFoundError as missing:
+        raise MissingExtra("postgres", "a replay guard in PostgreSQL") from missing
     except SQLAlchemyError as error:
         raise unavailable("the guard's database does not answer") from error
     return guard

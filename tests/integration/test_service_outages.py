@@ -161,6 +161,7 @@ def test_without_redis_nothing_is_accepted_and_afterwards_all_is_well(land, redi
     process.send_signal(signal.SIGSTOP)
     found = service.call("POST", "/v1/verify", {"text": second}).json
     assert (found["outcome"], found["reason"]) == ("UNDECIDED", "replay.unavailable")
+    assert service.call("GET", "/healthz").json["degraded"] == ["replay.unavailable"]
     process.send_signal(signal.SIGCONT)
     deadline = time.monotonic() + 10
     while outcome(service, third) == "UNDECIDED" and time.monotonic() < deadline:
@@ -184,9 +185,8 @@ def test_without_postgresql_nothing_is_accepted_nor_issued_and_nothing_is_lost(l
             place = land.place("31")
             file = place / "postgres.toml"
             text = (place / "authority.toml").read_text()
-            url = database.replace("postgresql://", "postgresql+psycopg://", 1)
-            file.write_text(text.replace("register.sqlite", url))
-            service = land.serve("31", "--issue", str(file), agency=False, guard=url)
+            file.write_text(text.replace("register.sqlite", database))
+            service = land.serve("31", "--issue", str(file), agency=False, guard=database)
             first, second, third = presentations(land, 3, back=1)
             agency = land.keys["31/agency"]
 
