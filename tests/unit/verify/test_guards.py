@@ -33,7 +33,7 @@ def test_each_guard_counts_a_code_once(place, level, tmp_path):
         guard.close()
 
 
-@pytest.mark.parametrize("place", ["", "redis", "nothing://here", "postgresql+nothing://here"])
+@pytest.mark.parametrize("place", ["", "redis", "nothing://here", "sqlite+nothing://"])
 def test_an_unknown_guard_is_a_wrong_setting(place, tmp_path):
     with pytest.raises(ConfigError):
         opened(place, tmp_path)
