@@ -167,6 +167,16 @@ def measure_large() -> list[dict[str, Any]]:
     return settings(argparse.Namespace(requests=4000, concurrency=16, soak=52_000))
 
 
+def run(land: Land, args: argparse.Namespace) -> None:
+    land.phone = land.issue("31", 1)
+    land.publish_status()
+    warm = in_process(land, [document(land)] * 1000)
+    print(f"{'document, in process, warm':34} {warm * 1e6:7.0f} us")
+    measure(land, "stateless, memory guard", args, warm, guard="memory")
+    args.soak = 0
+    measure(land, "file guard, every use recorded", args, warm, "--record", guard="file")
+
+
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--requests", type=int, default=4000)
