@@ -1,24 +1,25 @@
 """The code authority: passes in batches, each for its own device key; suspension, lost phones, hot list.
 
-What it stores (docs/threats.md, "Tracking"): for each pass its id, its end and the authority's own identifier
-of whom it is about and of the phone, until the pass ends; the suspended subjects. The authority can link the
-passes of a person; a venue cannot, and neither can two venues together.
+What it stores, in its ledger (docs/threats.md, "What the authority stores"): for each pass its id, its end,
+the authority's own identifiers of whom it is about, of who acts and of the phone, and whether it is revoked,
+until the pass ends; suspended subjects and lost phones. The authority can link the passes of a person; a
+venue cannot, and neither can two venues together.
 """
 
 from __future__ import annotations
 
 import hmac
 import os
-import threading
 from dataclasses import dataclass
 from datetime import timedelta
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.code import passes, possession
+from ewallet.code.ledger import IssuedPass, Ledger, MemoryLedger
 from ewallet.code.mint import Mint
 from ewallet.code.passes import ACTOR, HOUR, ID_SIZE, KINDS, LEVELS, MAX_LIFE, SUBJECT, Entry, Pass
-from ewallet.errors import NotAllowed, RecordError
+from ewallet.errors import RecordError
 from ewallet.formats import cose
 from ewallet.moments import day_end, day_of, day_start, seconds
 from ewallet.trust.scenes import ATTRIBUTES, Scene, builtin_scenes
@@ -56,76 +57,6 @@ class Event:
             raise ValueError("an event has a name and a period of whole hours")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class IssuedPass:
-    """What the authority keeps of a pass until its end.
-
-    Attributes:
-        id: id of the pass.
-        subject: the authority's identifier of whom it is about.
-        actor: of who acts; equal to `subject` without delegation.
-        phone: the authority's name for the phone.
-        ends_at: end, seconds since 1970.
-    """
-
-    id: str
-    subject: str
-    actor: str
-    phone: str
-    ends_at: int
-
-
-class Ledger(Protocol):
-    """Where the authority keeps what it issued."""
-
-    def note(self, issued: Sequence[IssuedPass]) -> None:
-        """Notes a batch."""
-
-    def live(self, *, subject: str, phone: str | None, now: datetime) -> list[IssuedPass]:
-        """Passes that have not ended, about a subject or shown by it; of one phone, or of all (None)."""
-        ...
-
-    def forget(self, *, now: datetime) -> int:
-        """Forgets what has ended; how many."""
-        ...
-
-
-class MemoryLedger:
-    """A ledger in memory, for tests and small trials."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._passes: list[IssuedPass] = []
-
-    def __len__(self) -> int:
-        return len(self._passes)
-
-    def note(self, issued: Sequence[IssuedPass]) -> None:
-        """See `Ledger.note`."""
-        with self._lock:
-            self._passes += issued
-
-    def live(self, *, subject: str, phone: str | None, now: datetime) -> list[IssuedPass]:
-        """See `Ledger.live`."""
-        moment = seconds(now)
-        with self._lock:
-            return [
-                issued
-                for issued in self._passes
-                if subject in (issued.subject, issued.actor)
-                and issued.ends_at > moment
-                and (phone is None or phone == issued.phone)
-            ]
-
-    def forget(self, *, now: datetime) -> int:
-        """See `Ledger.forget`."""
-        moment = seconds(now)
-        with self._lock:
-            before = len(self._passes)
-            self._passes = [issued for issued in self._passes if issued.ends_at > moment]
-            return before - len(self._passes)
-
-
 class CodeAuthority:
     """Issues passes.
 
@@ -134,7 +65,8 @@ class CodeAuthority:
         name: its URI; proofs of possession name it. Default: from the key's thumbprint.
         secret: at least 32 bytes, for pseudonyms and nonces: keep it as long as pseudonyms must stay equal
             (a day, an event), and one for all processes of this authority. Default: fresh, for one process.
-        ledger: where it keeps what it issued.
+        ledger: where it keeps what it issued and stopped; in production a persistent one
+            (`ewallet.code.ledger_sql.SqlLedger`). Default: in memory, forgotten at a restart.
         scenes: scenes by id, from the trust lists. Default: those that the package ships.
     """
 
@@ -154,8 +86,6 @@ class CodeAuthority:
             raise ValueError("the secret needs 32 bytes")
         self.ledger: Final[Ledger] = MemoryLedger() if ledger is None else ledger
         self.scenes: Final[Mapping[str, Scene]] = builtin_scenes() if scenes is None else scenes
-        self._suspended: set[str] = set()
-        self._hot: dict[str, int] = {}
 
     # --- issuing --------------------------------------------------------------------------------------------
 
@@ -195,7 +125,7 @@ class CodeAuthority:
 
         Raises:
             Refused: `signature.holder`, `code.expired`: a proof does not hold; nothing is issued.
-            NotAllowed: subject or actor is suspended.
+            NotAllowed: subject or actor is suspended, or the phone is lost.
             RecordError: scenes, attributes, kind or delegation do not fit.
             SignerError: the authority's signing device refused.
         """
@@ -234,9 +164,7 @@ class CodeAuthority:
         """
         wanted = self._scenes(scenes, kind)
         actor = subject if delegation is None else delegation.actor
-        for person in (subject, actor):
-            if person in self._suspended:
-                raise NotAllowed("issue passes", "suspended")
+        self.ledger.require(subject=subject, actor=actor, phone=phone)
         if delegation is not None:
             delegation.require((scene.id for scene in wanted), now=now)
         entry = self._entry(subject, wanted[0], event, now)
@@ -297,32 +225,38 @@ class CodeAuthority:
 
     def suspend(self, subject: str, *, now: datetime) -> list[str]:
         """Stops a person or enterprise: no new passes, live ones onto the hot list; their ids."""
-        self._suspended.add(subject)
-        return self._revoke(self.ledger.live(subject=subject, phone=None, now=now))
+        return _ids(self.ledger.suspend(subject, now=now))
 
     def restore(self, subject: str) -> None:
         """Allows passes again; revoked ones stay revoked, the phone asks for fresh ones."""
-        self._suspended.discard(subject)
+        self.ledger.restore(subject)
 
     def lose_phone(self, subject: str, phone: str, *, now: datetime) -> list[str]:
-        """Revokes the passes of one phone; the person's other phones keep theirs. Their ids."""
-        return self._revoke(self.ledger.live(subject=subject, phone=phone, now=now))
+        """Revokes the passes of one phone and issues no more to it; the person's others keep theirs.
 
-    def _revoke(self, issued: Iterable[IssuedPass]) -> list[str]:
-        revoked = [(item.id, item.ends_at) for item in issued]
-        self._hot.update(revoked)
-        return [pass_id for pass_id, _ in revoked]
+        A new phone gets a new name. A phone that never got a name is revoked, but not refused.
+
+        Returns:
+            Ids of the revoked passes.
+        """
+        return _ids(self.ledger.lose(subject, phone, now=now))
+
+    def find_phone(self, subject: str, phone: str) -> None:
+        """A lost phone is back: it may fetch fresh passes; revoked ones stay revoked."""
+        self.ledger.find(subject, phone)
 
     def hot_list(self, *, now: datetime) -> list[bytes]:
         """Entries for the province's hot list: revoked passes that have not ended, sorted and padded.
 
         The padding is random and looks like revoked passes.
         """
-        moment = seconds(now)
-        self._hot = {pass_id: end for pass_id, end in self._hot.items() if end > moment}
-        entries = [passes.hot_entry(pass_id) for pass_id in self._hot]
+        entries = [passes.hot_entry(pass_id) for pass_id in self.ledger.revoked(now=now)]
         entries += [os.urandom(ID_SIZE) for _ in range(-len(entries) % HOT_PADDING)]
         return sorted(entries)
+
+
+def _ids(issued: Iterable[IssuedPass]) -> list[str]:
+    return [one.id for one in issued]
 
 
 def _template(
