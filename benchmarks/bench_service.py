@@ -146,44 +146,10 @@ def settings(args: argparse.Namespace) -> list[dict[str, Any]]:
     """Both guards, one after the other."""
     with tempfile.TemporaryDirectory() as place:
         land = Land(Path(place))
-        land.phone = land.issue("31", 1)
-        land.publish_status()
-        warm = in_process(land, [document(land)] * 1000)
-        print(f"{'document, in process, warm':34} {warm * 1e6:7.0f} us")
-        rows = setting(land, "stateless, memory guard", args, warm, guard="memory")
-        args.soak = 0
-        rows += setting(land, "file guard, every use recorded", args, warm, "--record", guard="file")
-        land.close()
-    return rows
-
-
-def measure(*, rounds: int = 41) -> list[dict[str, Any]]:
-    """All figures as rows; a request is no short round, so that fewer of them do."""
-    return settings(argparse.Namespace(requests=max(200, 25 * rounds), concurrency=16, soak=0))
-
-
-def measure_large() -> list[dict[str, Any]]:
-    """The same with 50,000 requests more, and how much memory they take."""
-    return settings(argparse.Namespace(requests=4000, concurrency=16, soak=52_000))
-
-
-def run(land: Land, args: argparse.Namespace) -> None:
-    land.phone = land.issue("31", 1)
-    land.publish_status()
-    warm = in_process(land, [document(land)] * 1000)
-    print(f"{'document, in process, warm':34} {warm * 1e6:7.0f} us")
-    measure(land, "stateless, memory guard", args, warm, guard="memory")
-    args.soak = 0
-    measure(land, "file guard, every use recorded", args, warm, "--record", guard="file")
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser()
-    parser.add_argument("--requests", type=int, default=4000)
-    parser.add_argument("--concurrency", type=int, default=16)
-    parser.add_argument("--soak", type=int, default=0)
-    args = parser.parse_args()
-    settings(args)
+        try:
+            run(land, args)
+        finally:
+            land.close()
 
 
 if __name__ == "__main__":
