@@ -36,13 +36,13 @@ def missing(what):
     pytest.skip(f"notice: {what} is missing; the signer on a token was not tested")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def module():
     found = next((path for path in MODULES if Path(path).exists()), None)
     return found or missing("SoftHSM2 (Debian package softhsm2)")
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def token(module, tmp_path_factory):
     """A fresh token with keys of both suites, one P-384 key, and a pair whose halves do not match."""
     if pkcs11 is None:
@@ -52,7 +52,7 @@ def token(module, tmp_path_factory):
     (home / "softhsm2.conf").write_text(
         f"directories.tokendir = {home / 'tokens'}\nobjectstore.backend = file\nlog.level = ERROR\n"
     )
-    # The library reads the variable when it is loaded; no other test loads it.
+    # The library reads the variable when it is loaded: one token for all tests of a process.
     os.environ["SOFTHSM2_CONF"] = str(home / "softhsm2.conf")
     subprocess.run(
         ["softhsm2-util", "--init-token", "--free", "--label", "issuing", "--pin", PIN, "--so-pin", "314159"],
