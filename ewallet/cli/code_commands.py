@@ -1,18 +1,18 @@
-"""`ewallet code issue`, `ewallet code show`, `ewallet gate`."""
+"""`ewallet code issue`, `show`, `paper`, `display`, and `ewallet gate`."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ewallet.cli.exits import Exit, report
-from ewallet.errors import ConfigError, NotFound, RecordError, Refused
+from ewallet.errors import ConfigError, NotFound, PrintError, RecordError, Refused
 from ewallet.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from ewallet.code.challenge import CheckedChallenge
     from ewallet.code.wallet import Wallet
+    from ewallet.formats.qr import Medium
     from ewallet.trust.scenes import Scene
     from ewallet.trust.trust import Trust
 
@@ -35,7 +36,7 @@ def _password(file: Path | None, what: str) -> str:
 
 @click.group()
 def code() -> None:
-    """Issue passes into a wallet file, and show rotating codes from it."""
+    """Issue passes into a wallet file, show rotating codes from it, make paper and display codes."""
 
 
 def _attribute(given: str) -> tuple[str, Any]:
@@ -124,6 +125,7 @@ def issue(
 @click.option("--trust", "bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
 @click.option("--state", type=click.Path(path_type=Path), help="Where verified lists are kept.")
 @click.option("--watch", is_flag=True, help="Draw it in the terminal and sign anew every interval.")
+@click.option("--large", is_flag=True, help="Drawn twice as large, for people who see badly.")
 @click.option("--interval", default=10, show_default=True, type=click.IntRange(1, 30))
 @click.option("--png", type=_FILE)
 @click.option("--svg", type=_FILE)
@@ -138,6 +140,7 @@ def show(
     bundle: Path | None,
     state: Path | None,
     watch: bool,  # noqa: FBT001 (a flag of the command line)
+    large: bool,  # noqa: FBT001 (same)
     interval: int,
     png: Path | None,
     svg: Path | None,
@@ -164,11 +167,13 @@ def show(
     except NotFound as error:
         return report(str(error), "issue passes with 'ewallet code issue'", Exit.ENVIRONMENT)
     wallet.save(wallet_file, password)
-    _draw(text, png, svg)
+    _draw(text, png, svg, large=large)
     if not watch or question is not None:
+        if large:
+            click.echo(draw_in_terminal(text, large=True), err=True)
         print(text)
         return Exit.ACCEPTED
-    _watch(lambda: _code(wallet, rules, venue, disclose), rules, disclose, interval)
+    _watch(lambda: _code(wallet, rules, venue, disclose), rules, disclose, interval, large=large)
     return Exit.ACCEPTED
 
 
@@ -228,22 +233,35 @@ def _who_asks(asked: CheckedChallenge, disclose: tuple[str, ...]) -> str:
     )
 
 
-def _draw(text: str, png: Path | None, svg: Path | None) -> None:
+_BOX: Final = 8
+_LARGE_BOX: Final = 24
+"""Pixels for a module of an ordinary and of a large PNG."""
+
+
+def _draw(
+    text: str, png: Path | None, svg: Path | None, *, large: bool = False, medium: Medium = "screen"
+) -> None:
     if png is None and svg is None:
         return
+    from ewallet.code.sheet import CARD_MODULE_MM, LARGE_MODULE_MM  # noqa: PLC0415 (pictures only)
     from ewallet.formats.qr import qr_png, qr_svg  # noqa: PLC0415 (Pillow)
 
     if png is not None:
-        png.write_bytes(qr_png(text))
+        png.write_bytes(qr_png(text, medium=medium, box=_LARGE_BOX if large else _BOX))
     if svg is not None:
-        svg.write_text(qr_svg(text))
+        svg.write_text(qr_svg(text, medium=medium, module_mm=LARGE_MODULE_MM if large else CARD_MODULE_MM))
 
 
 _HALVES: Final = {(False, False): "█", (False, True): "▀", (True, False): "▄", (True, True): " "}
 
 
-def draw_in_terminal(text: str) -> str:
-    """The QR code of a text in half blocks, light modules drawn, for a dark terminal."""
+def draw_in_terminal(text: str, *, large: bool = False) -> str:
+    """The QR code of a text in half blocks, light modules drawn, for a dark terminal.
+
+    Args:
+        text: what to encode.
+        large: each module two columns wide and one line high instead of one by half.
+    """
     from ewallet.formats.qr import QUIET_ZONE, matrix  # noqa: PLC0415 (Pillow)
 
     rows = matrix(text)
@@ -251,6 +269,8 @@ def draw_in_terminal(text: str) -> str:
     blank = [False] * side
     padding = [False] * QUIET_ZONE
     grid = [blank] * QUIET_ZONE + [padding + row + padding for row in rows] + [blank] * QUIET_ZONE
+    if large:
+        return "\n".join("".join("  " if dark else "██" for dark in row) for row in grid)
     if len(grid) % 2:
         grid.append(blank)
     return "\n".join(
@@ -259,11 +279,11 @@ def draw_in_terminal(text: str) -> str:
     )
 
 
-def _watch(make: Any, scene: Scene, disclose: tuple[str, ...], interval: int) -> None:
+def _watch(make: Any, scene: Scene, disclose: tuple[str, ...], interval: int, *, large: bool) -> None:
     words = f"{scene.names.get('zh', scene.id)} · {scene.id}; shown: {', '.join(disclose) or 'nothing more'}"
     try:
         while True:
-            picture = draw_in_terminal(make())
+            picture = draw_in_terminal(make(), large=large)
             if shutil.get_terminal_size().columns < len(picture.splitlines()[0]):
                 words = "(the terminal is too narrow for the code)"
             for left in range(interval, 0, -1):
@@ -271,6 +291,156 @@ def _watch(make: Any, scene: Scene, disclose: tuple[str, ...], interval: int) ->
                 time.sleep(1)
     except KeyboardInterrupt:
         print()
+
+
+# --- paper and display codes --------------------------------------------------------------------------------
+
+
+def _status(command: Any) -> Any:
+    """Options that paper and display codes share: who signs, and where their status stands."""
+    for option in (
+        click.option("--password-file", type=_GIVEN, help="Password of the key."),
+        click.option("--status-idx", required=True, type=click.IntRange(0), help="Its place in that list."),
+        click.option("--status-uri", required=True, help="Status list that tells whether it is revoked."),
+        click.option("--issuer", required=True, help="URI of the code authority on the trust lists."),
+        click.option("--key", "key_file", required=True, type=_GIVEN, help="Key of the code authority."),
+    ):
+        command = option(command)
+    return command
+
+
+@code.command()
+@_status
+@click.option("--issuer-name", required=True, help="The authority's name, as it stands on the sheet.")
+@click.option("--masked-name", required=True, help="Masked name of the person, such as 王*芳.")
+@click.option("--kind", default="senior", show_default=True)
+@click.option("--scene", "scenes", multiple=True, required=True, help="May be given several times.")
+@click.option("--portrait", type=_GIVEN, help="Picture file, with the person's consent: its digest goes in.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 366))
+@click.option("--font", "font_files", type=_GIVEN, multiple=True, help="Font for rare characters.")
+@click.option("--trust", "bundle", type=click.Path(path_type=Path, file_okay=False, exists=True))
+@click.option("--state", type=click.Path(path_type=Path), help="Where verified lists are kept.")
+@click.option("--card", type=_FILE, help="Write the card (PDF) here.")
+@click.option("--large", type=_FILE, help="Write the large sheet (PDF) here.")
+def paper(
+    key_file: Path,
+    issuer: str,
+    issuer_name: str,
+    status_uri: str,
+    status_idx: int,
+    masked_name: str,
+    kind: str,
+    scenes: tuple[str, ...],
+    portrait: Path | None,
+    days: int,
+    font_files: tuple[Path, ...],
+    bundle: Path | None,
+    state: Path | None,
+    card: Path | None,
+    large: Path | None,
+    password_file: Path | None,
+) -> int:
+    """Make a paper code for a person without a phone: its text, and a card or a large sheet to print."""
+    from ewallet.code.paper import make_paper  # noqa: PLC0415 (this command only)
+    from ewallet.formats.statuslist import StatusReference  # noqa: PLC0415 (this command only)
+    from ewallet.keys import SigningKey  # noqa: PLC0415 (this command only)
+
+    trust = _trust(bundle, state)
+    chosen = [_scene(name, trust) for name in scenes]
+    now = datetime.now(UTC)
+    try:
+        text = make_paper(
+            SigningKey.load(key_file, _password(password_file, "key")),
+            issuer=issuer,
+            kind=kind,
+            masked_name=masked_name,
+            scenes=chosen,
+            status=StatusReference(idx=status_idx, uri=status_uri),
+            portrait=portrait.read_bytes() if portrait else None,
+            now=now,
+            until=now + timedelta(days=days),
+        )
+        _sheets(text, issuer_name, chosen, font_files, card=card, large=large, now=now)
+    except (RecordError, PrintError) as error:
+        return report(str(error), "see the scenes of the trust lists, and --font", Exit.USAGE)
+    print(text)
+    return Exit.ACCEPTED
+
+
+def _sheets(
+    text: str,
+    issuer_name: str,
+    scenes: list[Scene],
+    font_files: tuple[Path, ...],
+    *,
+    card: Path | None,
+    large: Path | None,
+    now: datetime,
+) -> None:
+    if card is None and large is None:
+        return
+    from ewallet.code.sheet import print_paper  # noqa: PLC0415 (who prints)
+    from ewallet.formats.typeset import Font  # noqa: PLC0415 (who prints)
+    from ewallet.licenses.render import FONT  # noqa: PLC0415 (who prints)
+
+    given: dict[str, Any] = {
+        "issuer_name": issuer_name,
+        "scenes": {scene.id: scene for scene in scenes},
+        "fonts": [Font.load(each) for each in (FONT, *font_files)],
+        "now": now,
+    }
+    # Both are set before either is written: a code too large for the card leaves no half of the job.
+    small = print_paper(text, size="card", **given) if card else b""
+    big = print_paper(text, size="large", **given) if large else b""
+    if card is not None:
+        card.write_bytes(small)
+    if large is not None:
+        large.write_bytes(big)
+
+
+@code.command()
+@_status
+@click.option("--uscc", required=True, help="Unified social credit code.")
+@click.option("--name", required=True, help="Registered name.")
+@click.option("--days", default=365, show_default=True, type=click.IntRange(1, 1830))
+@click.option("--large", is_flag=True, help="Pictures three times (PNG) or twice (SVG) as large.")
+@click.option("--png", type=_FILE)
+@click.option("--svg", type=_FILE)
+def display(
+    key_file: Path,
+    issuer: str,
+    status_uri: str,
+    status_idx: int,
+    uscc: str,
+    name: str,
+    days: int,
+    large: bool,  # noqa: FBT001 (a flag of the command line)
+    png: Path | None,
+    svg: Path | None,
+    password_file: Path | None,
+) -> int:
+    """Make an enterprise's display code to hang up: public facts and their status; presents nobody."""
+    from ewallet.code.display import make_display  # noqa: PLC0415 (this command only)
+    from ewallet.formats.statuslist import StatusReference  # noqa: PLC0415 (this command only)
+    from ewallet.keys import SigningKey  # noqa: PLC0415 (this command only)
+    from ewallet.licenses.numbers.uscc import validate  # noqa: PLC0415 (this command only)
+
+    now = datetime.now(UTC)
+    try:
+        text = make_display(
+            SigningKey.load(key_file, _password(password_file, "key")),
+            issuer=issuer,
+            uscc=validate(uscc),
+            name=name,
+            status=StatusReference(idx=status_idx, uri=status_uri),
+            now=now,
+            until=now + timedelta(days=days),
+        )
+    except RecordError as error:
+        return report(str(error), "see 'ewallet code display --help'", Exit.USAGE)
+    _draw(text, png, svg, large=large, medium="paper")
+    print(text)
+    return Exit.ACCEPTED
 
 
 @click.command()

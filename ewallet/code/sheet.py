@@ -80,4 +80,4 @@ def print_paper(
     missing = missing_characters(text, fonts)
     if missing:
         raise PrintError(f"no font draws {' '.join(f'U+{ord(char):04X}' for char in missing)}")
-    return typeset(TEMPLATE, data, fonts=fonts, created=now)
+    return typeset(TEMPLATE, data, fonts=fonts, created=now.replace(microsecond=0))
