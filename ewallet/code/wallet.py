@@ -62,6 +62,11 @@ class Wallet:
         """All passes, used or not."""
         return tuple(each.made for each in self._held)
 
+    @property
+    def unshown(self) -> tuple[Pass, ...]:
+        """The passes that no venue has seen."""
+        return tuple(each.made for each in self._held if not each.shown_at)
+
     def add(self, made: Pass, device: SigningKey) -> None:
         """Adds a fresh pass.
 
@@ -96,6 +101,12 @@ class Wallet:
         moment = seconds(now)
         self._held = [each for each in self._held if each.made.ends_at > moment]
         return before - len(self._held)
+
+    def clear(self) -> int:
+        """Removes all passes, with their keys; how many."""
+        before = len(self._held)
+        self._held = []
+        return before
 
     # --- file -----------------------------------------------------------------------------------------------
 
