@@ -9,7 +9,8 @@ credentials/001.sdjwt     the document credential of each version
 keys.json                 public keys that signed them (JWK Set)
 printed/...               printed forms, where they were given
 status/...                signed status lists of the day of archiving, where they were given
-evidence/...              further proofs (register statements, time stamps), where they were given
+evidence/statements/...   register statements that were made at issuing
+evidence/...              further proofs (time stamps), where they were given
 ```
 
 A package shows that nothing was changed since it was signed. Whether the keys inside were the authority's is
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Any, Final
 from ewallet.errors import KeyMaterialError, Malformed, Refused
 from ewallet.formats import jose, sdjwt
 from ewallet.keys import SUITES, PublicKey
+from ewallet.licenses import witnessing
 from ewallet.licenses.exchange import to_metadata
 from ewallet.licenses.license import face_digest
 from ewallet.licenses.lifecycle import TRANSITIONS, EventKind, State
@@ -152,6 +154,8 @@ def write_package(
     }
     for item in versions:
         files[f"credentials/{item.version:03}.sdjwt"] = (item.document or "").encode()
+    for name, content in witnessing.statement_files(register, identifier).items():
+        files[f"{witnessing.PLACE}/{name}"] = content
     for name, content in (attachments or {}).items():
         if name.split("/")[0] not in _PLACES or not _plain(name):
             raise ValueError("an attachment stands under printed/, status/ or evidence/")

@@ -6,14 +6,14 @@ signatures, then one transaction.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import bindparam, delete, select, update
 
 from ewallet.errors import Conflict, EwalletError, NotAllowed, NotFound
 from ewallet.formats.statuslist import INVALID, VALID
-from ewallet.licenses import binding, credentials, tables
+from ewallet.licenses import binding, credentials, tables, witnessing
 from ewallet.licenses.lifecycle import Case, EventKind, State, next_state
 from ewallet.licenses.register import event_row, insert_rows, set_slots
 from ewallet.licenses.rows import DEVICE, Rows, slot_row
@@ -83,6 +83,7 @@ class _Made:
     device_id: int
     slots: tuple[tuple[int, StatusReference], tuple[int, StatusReference]]
     found: HolderCredentials
+    statements: tuple[dict[str, Any], ...] = ()
 
     @property
     def key(self) -> tuple[int, int]:
@@ -179,7 +180,16 @@ def _sign(
                 found=found,
             )
         )
-    return made
+    return _witnessed(issuer, made, now)
+
+
+def _witnessed(issuer: Issuer, made: Sequence[_Made], now: datetime) -> list[_Made]:
+    signed: list[tuple[int, int, str | bytes]] = []
+    for item in made:
+        signed.append((item.entry.id, item.entry.version, item.found.sd_jwt))
+        signed.append((item.entry.id, item.entry.version, item.found.sd_cwt))
+    rows = witnessing.state(issuer, signed, now=now)
+    return [replace(item, statements=tuple(rows[2 * n : 2 * n + 2])) for n, item in enumerate(made)]
 
 
 def _commit(
@@ -244,6 +254,7 @@ def _write(issuer: Issuer, connection: Connection, made: Sequence[_Made], at: in
                 "live": f"{entry.id} {item.found.holder_index} {thumbprint.hex()}",
             }
         )
+        rows.statement += item.statements
         for slot in item.slots:
             rows.slot.append(
                 slot_row(slot, entry.id, entry.version, kind=DEVICE, ref=item.device_id, value=VALID)

@@ -16,7 +16,7 @@ from sqlalchemy import select, update
 
 from ewallet.errors import Conflict, EwalletError, NotFound, RecordError
 from ewallet.formats import statuslist
-from ewallet.licenses import binding, credentials, devices, tables
+from ewallet.licenses import binding, credentials, devices, tables, witnessing
 from ewallet.licenses.copies import take_back
 from ewallet.licenses.devices import BindRequest, HolderCredentials
 from ewallet.licenses.issuing import (
@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from ewallet.keys import PublicKey, Signer
     from ewallet.licenses.catalog import Catalog, LicenseType
     from ewallet.licenses.license import Holder, License
+    from ewallet.trust.statements import Witness
 
 __all__ = [
     "MAX_DEVICES",
@@ -134,6 +135,7 @@ class Issuer:
         register: Register,
         authority: Authority,
         max_devices: int = MAX_DEVICES,
+        witness: Witness | None = None,
     ) -> None:
         """Puts an authority together.
 
@@ -144,7 +146,11 @@ class Issuer:
             register: where everything is kept.
             authority: who it is.
             max_devices: devices that one holder may bind at a time.
+            witness: states for everything signed that it exists; another entity. None: nothing is stated,
+                and after a compromise of the key nothing of it can be proven to be genuine.
         """
+        if witness is not None and witness.iss == authority.uri:
+            raise ValueError("an authority does not witness its own credentials")
         if signer.public_key == status_signer.public_key:
             raise ValueError("one key serves one service: licenses and status lists need two")
         self.signer = signer
@@ -153,6 +159,7 @@ class Issuer:
         self.register = register
         self.authority = authority
         self.max_devices = max_devices
+        self.witness = witness
         self._secret = register.secret()
 
     # --- Birth -----------------------------------------------------------------------
@@ -465,6 +472,7 @@ class Issuer:
                 },
             )
         )
+        rows.statement = witnessing.state(self, rows.signed, now=now)
         with self.register.writing() as connection:
             sole = None if type_.several or not state.lives else sole_of(type_, entry.holder)
             step(connection, entry, version=entry.version + 1, state=state.value, sole=sole)
@@ -777,8 +785,10 @@ class Issuer:
             document = credentials.make_document(fresh, type_, self.signer, base=self.authority.base, now=now)
             signed.append((entry, license_, shard, reference, document))
         table = tables.version.c
+        rows = Rows()
+        stated = [(entry.id, entry.version, document) for entry, _, _, _, document in signed]
+        rows.statement = witnessing.state(self, stated, now=now)
         with self.register.writing() as connection:
-            rows = Rows()
             for entry, license_, shard, reference, document in signed:
                 next_state(EventKind.RESIGN, entry.state)
                 step(connection, entry)
@@ -931,6 +941,7 @@ class Issuer:
                 detail=detail,
             )
         )
+        rows.statement = witnessing.state(self, rows.signed, now=now)
         with self.register.writing() as connection:
             step(connection, entry)
             if lost is not None:

@@ -17,7 +17,7 @@ from sqlalchemy import select
 
 from ewallet.errors import Conflict, EwalletError, NotAllowed, RecordError
 from ewallet.formats.statuslist import VALID as _VALID
-from ewallet.licenses import credentials, tables
+from ewallet.licenses import credentials, tables, witnessing
 from ewallet.licenses.license import SALT_SIZE, Holder, License, face_digest
 from ewallet.licenses.lifecycle import Case, EventKind, State
 from ewallet.licenses.numbers import identifier as identifiers
@@ -262,6 +262,7 @@ def make_batch(
 ) -> list[Issued | EwalletError]:
     """Signs and commits a batch; if another process came first with one of them, each one alone."""
     made, rows = _sign(issuer, drafts, type_, job, now)
+    rows.statement = witnessing.state(issuer, rows.signed, now=now)
     try:
         with issuer.register.writing() as connection:
             rows.write(connection)
@@ -405,6 +406,7 @@ def make_version(
     document = credentials.make_document(license_, type_, issuer.signer, base=issuer.authority.base, now=now)
     license_ = license_.signed(document)
     rows.version.append(_version_row(issuer, license_, draft, license_id, shard))
+    rows.signed.append((license_id, version, document))
     rows.slot.append(slot_row((shard, reference), license_id, version, kind=DOCUMENT, ref=0, value=value))
     copies = tuple(
         make_copy(
@@ -483,6 +485,7 @@ def make_copy(
         issued_at=seconds(now),
     )
     rows.slot.append(slot_row(slot, license_id, license_.version, kind=COPY, ref=copy_id, value=value))
+    rows.signed.append((license_id, license_.version, copy.seal))
     rows.copy.append(
         {
             "id": copy_id,

@@ -25,7 +25,7 @@ DEVICE: Final = "h"
 
 @dataclass(slots=True)
 class Rows:
-    """Rows that one transaction inserts."""
+    """Rows that one transaction inserts, and what was signed for them (`ewallet.licenses.witnessing`)."""
 
     license_: list[dict[str, Any]] = field(default_factory=list)
     version: list[dict[str, Any]] = field(default_factory=list)
@@ -34,6 +34,8 @@ class Rows:
     event: list[dict[str, Any]] = field(default_factory=list)
     job: list[dict[str, Any]] = field(default_factory=list)
     permit: list[dict[str, Any]] = field(default_factory=list)
+    statement: list[dict[str, Any]] = field(default_factory=list)
+    signed: list[tuple[int, int, str | bytes]] = field(default_factory=list)
 
     def write(self, connection: Connection) -> None:
         """Inserts all of them, the events last.
@@ -49,6 +51,7 @@ class Rows:
             (tables.copy, self.copy),
             (tables.job, self.job),
             (tables.permit, self.permit),
+            (tables.statement, self.statement),
         ):
             insert_rows(connection, table, rows)
         insert_events(connection, self.event)

@@ -252,5 +252,14 @@ stock_spoiled = Table(
     Column("operator", Text, nullable=False),
 )
 
-HEAD: Final = "0001"
+statement = Table(
+    "statement",
+    metadata,
+    Column("digest", LargeBinary, primary_key=True),
+    Column("license_id", BigInteger, ForeignKey("license.id"), nullable=False, index=True),
+    Column("version", Integer, nullable=False),
+    Column("statement", LargeBinary, nullable=False),
+)
+
+HEAD: Final = "0002"
 """The migration that these tables correspond to."""

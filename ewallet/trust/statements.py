@@ -12,15 +12,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from ewallet.errors import Malformed, Refused
 from ewallet.formats import cose
 from ewallet.moments import instant, seconds
 from ewallet.trust.entries import Service
+from ewallet.wire import decode_cbor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Sequence
     from datetime import datetime
     from pathlib import Path
 
@@ -101,6 +102,58 @@ def verify_statement(trust: Trust, token: bytes, *, now: datetime) -> Statement:
     raise Refused("signature.issuer", "the statement's signature does not verify")
 
 
+# --- at issuing ---------------------------------------------------------------------------------------------
+
+
+class Witness(Protocol):
+    """Another entity than the issuer, near or far, that states at issuing what it is shown."""
+
+    @property
+    def iss(self) -> str:
+        """URI of the entity."""
+
+    def state(self, digests: Sequence[bytes], *, now: datetime) -> Sequence[bytes]:
+        """One statement for each digest, in their order.
+
+        A far one dates them itself, and raises `EwalletError` out of reach: then nothing is issued.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyWitness:
+    """A witness whose key is at hand: for one machine with two entities, for the demo and for tests.
+
+    Attributes:
+        signer: a key listed under the service `register` of `iss`.
+        iss: that entity: another one than the issuer.
+    """
+
+    signer: Signer
+    iss: str
+
+    def state(self, digests: Sequence[bytes], *, now: datetime) -> list[bytes]:
+        """One statement for each digest."""
+        return [make_statement(digest, signer=self.signer, iss=self.iss, now=now) for digest in digests]
+
+
+def read_digest(token: bytes) -> tuple[str, bytes]:
+    """Maker and digest that a statement names, unverified.
+
+    Raises:
+        Malformed: not a statement about existence.
+    """
+    claims = cose.parse_cwt(token, _PROFILE).unverified_claims
+    iss, digest = claims.get(cose.ISS), claims.get("digest")
+    if not isinstance(iss, str) or not isinstance(digest, bytes) or claims.get("about") != "existence":
+        raise Malformed("not a statement about existence")
+    return iss, digest
+
+
+def statement_name(digest: bytes, token: bytes) -> str:
+    """File name of a statement: digest and kid, in hex."""
+    return f"{digest.hex()}.{(cose.parse_cwt(token, _PROFILE).kid or b'').hex()}.cwt"
+
+
 # --- for a whole register -----------------------------------------------------------------------------------
 
 
@@ -114,12 +167,19 @@ def digest_of(credential: str | bytes) -> bytes:
         Malformed: neither.
     """
     if isinstance(credential, bytes):
-        profile = cose.Profile(typ=None, own=False, untagged=True, exp_required=False)
-        return cose.parse(credential, profile).digest
+        return _digest_of_sign1(decode_cbor(credential, tags=frozenset((cose.SIGN1_TAG,))))
     signed, _, signature = credential.partition("~")[0].rpartition(".")
     if not signature or signed.count(".") != 1:
         raise Malformed("not an SD-JWT")
     return sha256(signed.encode("ascii")).digest()
+
+
+def _digest_of_sign1(value: Any) -> bytes:
+    """Of any type: a statement says that something was signed, not what it is good for."""
+    match getattr(value, "value", value):
+        case [bytes(protected), _, bytes(payload), bytes()]:
+            return sha256(cose.signed_bytes(protected, payload, b"")).digest()
+    raise Malformed("not a COSE_Sign1")
 
 
 def state_all(
