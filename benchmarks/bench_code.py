@@ -188,34 +188,39 @@ def guard_memory(per_minute: int = 100_000, window: int = 60) -> float:
     return size / 2**20
 
 
-def _work(directory: str, seconds: float, results) -> None:
+def _work(directory: str, seconds: float, ready, results) -> None:
     bench = Bench("ES256", Path(tempfile.mkdtemp(dir=directory)), 1)
-    results.put("ready")
+    ready.wait(120)  # nobody's preparation falls into another's measurement
     done, begin, end = 0, time.process_time(), time.perf_counter() + seconds
     while time.perf_counter() < end:
         verifier = bench.verifier()
         for code in bench.codes:
             verifier.verify(code, now=NOW)
         done += len(bench.codes)
-    results.put(done / (time.process_time() - begin))
+    results.put((done / (time.process_time() - begin), done / (time.perf_counter() - end + seconds)))
 
 
-def processes(directory: Path, seconds: float = 3.0) -> float:
-    """Codes a second of processor time of two processes at once, over those of one: nothing is shared."""
+def processes(directory: Path, seconds: float = 3.0) -> tuple[float, float]:
+    """Codes a second of two processes at once, over those of one: by processor time and by wall clock.
+
+    By processor time tells what they share (nothing: memory and caches); by wall clock is what a gate gets,
+    and falls with whatever else runs on the machine.
+    """
     rates = []
     for count in (1, 2):
-        results = multiprocessing.Queue()
+        results, ready = multiprocessing.Queue(), multiprocessing.Barrier(count)
         workers = [
-            multiprocessing.Process(target=_work, args=(str(directory), seconds, results))
+            multiprocessing.Process(target=_work, args=(str(directory), seconds, ready, results))
             for _ in range(count)
         ]
         for worker in workers:
             worker.start()
-        answers = [results.get() for _ in range(2 * count)]
+        told = [results.get(timeout=300) for _ in range(count)]
         for worker in workers:
             worker.join()
-        rates.append(sum(answer for answer in answers if answer != "ready"))
-    return rates[1] / rates[0]
+        rates.append([sum(each[clock] for each in told) for clock in (0, 1)])
+    (one_cpu, one_wall), (two_cpu, two_wall) = rates
+    return two_cpu / one_cpu, two_wall / one_wall
 
 
 TARGETS = {
@@ -264,15 +269,16 @@ def measure(*, rounds: int = ROUNDS) -> list[dict[str, Any]]:
                     "raw_us": round(raw, 1),
                 }
                 rows.append({**row, "target": TARGETS[name]} if suite == "ES256" else row)
-        rows.append(
-            {
-                "operation": "codes verified by two processes",
-                "against": "one process",
-                "ratio": round(processes(Path(place)), 2),
-                "target": 1.8,
-                "more_is_better": True,
-            }
-        )
+        for clock, ratio in zip(("processor time", "wall clock"), processes(Path(place)), strict=True):
+            rows.append(
+                {
+                    "operation": f"codes verified by two processes, by {clock}",
+                    "against": "one process",
+                    "ratio": round(ratio, 2),
+                    "target": 1.8,
+                    "more_is_better": True,
+                }
+            )
     rows.append(
         {
             "operation": "guard memory at 100,000 codes a minute",
