@@ -10,8 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from ewallet.errors import MissingExtra, SignerError
+from ewallet.errors import ConfigError, MissingExtra, SignerError
 from ewallet.keys.pkcs11 import KeyUri, Pkcs11Signer, _library
+from ewallet.trust.authoring import Consortium
+from ewallet.trust.distribution import TrustStore
+from ewallet.trust.inspection import check
+from tests.province import START
 
 try:
     import pkcs11
@@ -199,3 +203,29 @@ def test_without_the_extra_the_error_names_it(monkeypatch):
     monkeypatch.setitem(sys.modules, "pkcs11", None)
     with pytest.raises(MissingExtra, match="pkcs11"):
         Pkcs11Signer.open("pkcs11:token=a;object=b?module-path=/none.so")
+
+
+@pytest.mark.parametrize(("role", "label"), [("root", "licenses"), ("31", "codes"), ("31", "licenses")])
+def test_a_key_on_a_token_signs_trust_lists(token, tmp_path, role, label):
+    """A province one of whose keys never leaves a device: for the root, or for its own list."""
+    with Pkcs11Signer.open(token.format(label), pin=PIN) as held:
+
+        class WithToken(Consortium):
+            def _key(self, name, owner):
+                if (name, owner) != (role, "31") or any(item[2] is held for item in self.signers):
+                    return super()._key(name, owner)
+                self.signers.append((name, owner, held))
+                return held.public_key
+
+        consortium = WithToken.sandbox(("31", "32"), now=START)
+        # As many keys are there as must sign: nothing is published without the token's.
+        spare = [item for item in consortium.signers if item[0] == role == "31" and item[2] is not held]
+        there = [item for item in consortium.signers if item not in spare[1:]]
+        consortium.signers = [item for item in there if item[2] is not held]
+        with pytest.raises(ConfigError):
+            consortium.publish(tmp_path / "without", now=START)
+        consortium.signers = there
+        directory = consortium.publish(tmp_path / "published", now=START)
+    trust = TrustStore.open(tmp_path / "gate").refresh(directory, START)
+    assert [province.fault for province in trust.provinces.values()] == ["", ""]
+    assert check(directory, now=START).passed
