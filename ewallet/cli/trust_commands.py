@@ -497,29 +497,59 @@ def renew(repo: Path | None, draft: Path, roles: tuple[str, ...], now_text: str 
 @repo_option
 @draft_option
 @province_option
-@click.argument("passes", nargs=-1, required=True, metavar="PASS ...")
+@click.argument("passes", nargs=-1, metavar="[PASS ...]")
+@click.option("--ended", multiple=True, metavar="PASS", help="Take this pass off the list: it has ended.")
+@click.option("--only", is_flag=True, help="Drop all others: PASS ... are all that have not ended.")
 @now_option
 @lang_option
 def hot(
-    repo: Path | None, draft: Path, province: str, passes: tuple[str, ...], now_text: str | None, lang: str
+    repo: Path | None,
+    draft: Path,
+    province: str,
+    passes: tuple[str, ...],
+    ended: tuple[str, ...],
+    only: bool,  # noqa: FBT001 -- a flag of the command line
+    now_text: str | None,
+    lang: str,
 ) -> int:
-    """Put revoked passes (their identifiers, hex) on the province's hot list."""
-    revoked = tuple(bytes.fromhex(entry) for entry in passes)
+    """Put revoked passes (their identifiers, hex) on the province's hot list, take ended ones off it."""
+    revoked, dropped = _passes(passes), _passes(ended)
+    if not (revoked or dropped or only):
+        raise click.UsageError("name passes, --ended PASS or --only")
 
     def change(repository: Repository) -> None:
-        _set_hot(repository, f"{province}-hot", revoked, _moment(now_text))
+        role = f"{province}-hot"
+        _set_hot(repository, role, revoked, _moment(now_text), ended=dropped, only=only)
 
     return _drafted(repo, draft, change, lang)
 
 
-def _set_hot(repository: Repository, role: str, revoked: tuple[bytes, ...], now: datetime) -> None:
-    """The hot list issued anew: what is on it stays on it (padding too) until it is a day old."""
+def _passes(entries: tuple[str, ...]) -> tuple[bytes, ...]:
+    try:
+        return tuple(bytes.fromhex(entry) for entry in entries)
+    except ValueError:
+        raise click.UsageError("a pass is named by its identifier in hex") from None
+
+
+def _set_hot(
+    repository: Repository,
+    role: str,
+    revoked: tuple[bytes, ...],
+    now: datetime,
+    *,
+    ended: tuple[bytes, ...] = (),
+    only: bool = False,
+) -> None:
+    """The hot list issued anew: what is on it stays on it (padding too) unless it is said to have ended.
+
+    The list names passes, not their ends: those are in the code authority's ledger.
+    """
     from ewallet.trust.authoring import hot_document  # noqa: PLC0415
     from ewallet.trust.lote import to_json  # noqa: PLC0415
 
     path = f"{role}/hot.json"
-    present = json.loads(repository.files[path])["passes"]
-    passes = frozenset((*(bytes.fromhex(entry) for entry in present), *revoked))
+    present = [] if only else json.loads(repository.files[path])["passes"]
+    passes = frozenset(bytes.fromhex(entry) for entry in present) - frozenset(ended) | frozenset(revoked)
     repository.set_file(path, to_json(hot_document(passes, now)), now)
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+
+import click
 import pytest
 from securesystemslib.exceptions import UnverifiedSignatureError
 from securesystemslib.signer import Key, Signature
@@ -9,6 +12,7 @@ from securesystemslib.signer import Key, Signature
 from ewallet.cli import cli
 from ewallet.cli.exits import Exit
 from ewallet.keys import SigningKey
+from ewallet.trust.ceremony import load_draft
 from ewallet.trust.inspection import check
 from ewallet.trust.publishing import verify_list
 from ewallet.trust.tuf_keys import TufSigner, is_own_id, owner_of, tuf_key
@@ -85,3 +89,31 @@ def test_a_sandbox_keeps_keys_to_try_changes_with(tmp_path, capsys):
     public = SigningKey.load(market, "exercise").public_key
     assert verify_list(file.read_text().strip(), public, now=START).sequence > 1
     assert "暂停" in capsys.readouterr().out
+
+
+def test_passes_that_have_ended_leave_the_hot_list(tmp_path):
+    bundle, draft = tmp_path / "bundle", tmp_path / "draft"
+    now = ["--now", START.isoformat()]
+
+    def run(*words):
+        return cli.main(["trust", *map(str, words)], standalone_mode=False)
+
+    def listed(*words):
+        part = ["--repo", bundle / "repository", "--draft", draft, "--province", "31"]
+        assert run("hot", *part, *words, *now) == Exit.ACCEPTED
+        return json.loads(load_draft(bundle / "repository", draft).files["31-hot/hot.json"])["passes"]
+
+    assert run("sandbox", bundle, *now) == Exit.ACCEPTED
+    one, two, three = ("11" * 16, "22" * 16, "33" * 16)
+    before = listed(one, two)
+    assert {one, two} < set(before)
+    after = listed("--ended", one, three)
+    assert {two, three} < set(after)
+    assert one not in after
+    assert set(before) - set(after) == {one}  # the padding stays, so that what left tells nothing more
+    last = listed("--only", three)
+    assert set(last) & {*before, *after} == {three}
+    assert (len(before) % 64, len(after) % 64, len(last)) == (0, 0, 64)
+    for wrong in ((), ("--ended", "nothing"), ("zz",)):
+        with pytest.raises(click.UsageError):
+            listed(*wrong)
