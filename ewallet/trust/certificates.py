@@ -61,3 +61,24 @@ def dates_of(certificate: bytes) -> tuple[int, int]:
     except ValueError as error:
         raise KeyMaterialError("not a certificate") from error
     return seconds(read.not_valid_before_utc), seconds(read.not_valid_after_utc) + 1
+
+
+def is_authority(certificate: bytes) -> bool:
+    """Whether a certificate is a CA's (RFC 5280, 4.2.1.9): then it leads to keys instead of carrying one."""
+    if not certificate:
+        return False
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+        return read.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False
+
+
+def names_uri(certificate: bytes, uri: str) -> bool:
+    """Whether a certificate names a URI among its alternative names (RFC 5280, 4.2.1.6)."""
+    try:
+        read = x509.load_der_x509_certificate(certificate)
+        names = read.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        return uri in names.get_values_for_type(x509.UniformResourceIdentifier)
+    except (ValueError, x509.ExtensionNotFound, x509.DuplicateExtension):
+        return False

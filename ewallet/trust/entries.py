@@ -164,6 +164,7 @@ class ListedKey:
         grants: the service's grants, inside the province's bounds.
         states: the service's history, oldest first.
         void: why the service cannot be used (an extension that is not understood ...); empty otherwise.
+        authority: DER of the CA certificate that the key is listed with; empty for a key that signs itself.
     """
 
     key: PublicKey
@@ -173,6 +174,7 @@ class ListedKey:
     grants: tuple[Grant, ...]
     states: tuple[State, ...]
     void: str = ""
+    authority: bytes = b""
 
     def state_at(self, at: int) -> State | None:
         """The state that held at a second, as known now; None before the first."""

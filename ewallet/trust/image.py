@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.errors import Malformed, TrustError
 from ewallet.moments import seconds
+from ewallet.trust.certificates import is_authority
 from ewallet.trust.entries import Grant, Service
 from ewallet.trust.lote import from_document
 from ewallet.trust.recognition import rule_from_json
@@ -319,6 +320,7 @@ def _add_service(image: dict[str, Any], item: ListedService, entity: int, bound:
                 window.start,
                 window.until,
                 window.compromised_from,
+                *([key.certificate.hex()] if is_authority(key.certificate) else []),
             ]
         )
 

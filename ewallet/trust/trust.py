@@ -8,12 +8,12 @@ Every check that refuses raises `Refused` with one stable reason (docs/trust.md,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NoReturn
 
-from ewallet.errors import Refused, TrustError
+from ewallet.errors import KeyMaterialError, Refused, TrustError
 from ewallet.moments import instant, seconds
 from ewallet.trust.entries import (
     Entity,
@@ -178,6 +178,7 @@ class Trust:
                     for row in states
                 ),
                 void=void,
+                authority=bytes.fromhex(window[3]) if len(window) > 3 else b"",
             )
         return listed
 
@@ -216,10 +217,58 @@ class Trust:
         """The consortium's scenes by id."""
         return MappingProxyType({row["id"]: scene_from_json(row) for row in self._image["scenes"]})
 
+    def chained(
+        self, service: Service, chain: Sequence[bytes], *, iss: str, now: datetime
+    ) -> tuple[ListedKey, ...]:
+        """The key of a certificate that a listed CA certificate of the entity leads to, or nothing.
+
+        Window, grants and history are those of the CA's entry: compromise or withdrawal there ends all of its
+        leaves. The signature on the credential is still the caller's to verify, with this key.
+
+        Args:
+            service: what the CA certificate must be listed for.
+            chain: certificates that travel with the credential (`x5c`, `x5chain`), DER, the leaf first.
+            iss: URI of the entity, which lists the CA certificate and which the leaf names.
+            now: the moment at which the chain must hold.
+        """
+        from ewallet.keys.x509 import verify_chain  # noqa: PLC0415 -- only tokens with certificates pay for it
+        from ewallet.trust.certificates import names_uri  # noqa: PLC0415
+
+        for listed in self._authorities.get((service.value, iss), ()):
+            try:
+                key = verify_chain(chain, anchors=[listed.authority], now=now)
+            except KeyMaterialError:
+                continue  # an entity may list several, as when a CA renews its key
+            if names_uri(chain[0], iss):
+                return (replace(listed, key=key, authority=b""),)
+        return ()
+
+    @cached_property
+    def _authorities(self) -> dict[tuple[str, str], list[ListedKey]]:
+        found: dict[tuple[str, str], list[ListedKey]] = {}
+        for position, row in enumerate(self._image["keys"]):
+            if len(row) > 7:
+                listed = self._key(position)
+                found.setdefault((listed.service.value, listed.entity.uri), []).append(listed)
+        return found
+
     def require(
-        self, service: Service, *, kid: bytes | None, iss: str | None = None, now: datetime
+        self,
+        service: Service,
+        *,
+        kid: bytes | None,
+        iss: str | None = None,
+        now: datetime,
+        chain: Sequence[bytes] = (),
     ) -> tuple[ListedKey, ...]:
         """Like `keys`, but says why there is none.
+
+        Args:
+            service: what the key must be listed for.
+            kid: see `keys`.
+            iss: see `keys`.
+            now: the moment that is decided for.
+            chain: certificates of the message, tried where no list names the key itself: see `chained`.
 
         Raises:
             Refused: `issuer.service` (the key is listed for something else only), `issuer.key_unknown` (the
@@ -227,6 +276,8 @@ class Trust:
                 or at its end, so that absence proves nothing: `trust.stale` or `trust.invalid`.
         """
         found = self.keys(service, kid=kid, iss=iss)
+        if not found and chain and iss is not None:
+            found = self.chained(service, chain, iss=iss, now=now)
         if not found:
             self._explain_absence(service, kid, iss, now)
         return found
