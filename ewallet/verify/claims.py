@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from dataclasses import dataclass, replace
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.errors import Malformed
 from ewallet.formats import cose, sdcwt, sdjwt
+from ewallet.formats.cose import Sign1
 from ewallet.moments import instant
 from ewallet.verify.result import LicenseFacts
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from ewallet.formats.jose import Jws
     from ewallet.formats.sdcwt import SdCwt
     from ewallet.formats.sdjwt import SdJwt
     from ewallet.formats.statuslist import StatusReference
@@ -131,6 +134,24 @@ class LicenseClaims:
             issued_at=instant(self.issued_at),
             holder_index=self.holder_index,
         )
+
+
+def certificates(message: Jws | Sign1) -> tuple[bytes, ...]:
+    """The certificates that travel with a message (`x5c`, `x5chain`): DER, the leaf first; or none.
+
+    Nothing is believed of them here: where no list names the key itself, the trust lists say whether a listed
+    CA certificate leads to the leaf; the format checks that the leaf carries the key and names the issuer.
+    """
+    if isinstance(message, Sign1):
+        found = message.protected.get(cose.X5CHAIN, message.unprotected.get(cose.X5CHAIN, ()))
+        items = [found] if isinstance(found, bytes) else found
+        good = isinstance(items, list | tuple) and all(isinstance(each, bytes) for each in items)
+        return tuple(items) if good else ()
+    given = message.header.get("x5c", ())
+    try:
+        return tuple(b64decode(each, validate=True) for each in given)
+    except (TypeError, ValueError):
+        return ()
 
 
 def _read(

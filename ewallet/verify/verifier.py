@@ -35,7 +35,15 @@ from ewallet.formats import sdcwt, sdjwt, statuslist, text
 from ewallet.moments import day_end, day_of, day_start, instant, seconds
 from ewallet.reasons import REASONS, Layer, Outcome
 from ewallet.trust.entries import Service
-from ewallet.verify.claims import DOCUMENT, HOLDER_CWT, HOLDER_JWT, read_cbor, read_json, read_seal
+from ewallet.verify.claims import (
+    DOCUMENT,
+    HOLDER_CWT,
+    HOLDER_JWT,
+    certificates,
+    read_cbor,
+    read_json,
+    read_seal,
+)
 from ewallet.verify.lists import StatusLists
 from ewallet.verify.replay import challenge_spending, code_spending, entry_spending
 from ewallet.verify.requests import Shown, asked_fields, fit
@@ -478,7 +486,13 @@ class Verifier:
         walk.enter(4)
         self._lists_usable(walk)
         walk.enter(5)
-        candidates = self._trust.require(Service.LICENSES, kid=parsed.key_id, iss=parsed.iss or "", now=now)
+        candidates = self._trust.require(
+            Service.LICENSES,
+            kid=parsed.key_id,
+            iss=parsed.iss or "",
+            now=now,
+            chain=certificates(parsed.jws),
+        )
         walk.enter(6)
         listed, verified = self._by_key(
             candidates,
@@ -525,7 +539,13 @@ class Verifier:
         walk.enter(4)
         self._lists_usable(walk)
         walk.enter(5)
-        candidates = self._trust.require(Service.LICENSES, kid=parsed.kid, iss=parsed.iss or "", now=now)
+        candidates = self._trust.require(
+            Service.LICENSES,
+            kid=parsed.kid,
+            iss=parsed.iss or "",
+            now=now,
+            chain=certificates(parsed.credential.sign1),
+        )
         walk.enter(6)
         listed, presented = self._by_key(
             candidates,
@@ -568,7 +588,11 @@ class Verifier:
         at = self._document_time(walk)
         walk.enter(5)
         candidates = self._trust.require(
-            Service.LICENSES, kid=parsed.key_id, iss=parsed.iss or "", now=walk.now
+            Service.LICENSES,
+            kid=parsed.key_id,
+            iss=parsed.iss or "",
+            now=walk.now,
+            chain=certificates(parsed.jws),
         )
         walk.enter(6)
         # The credential ends with its license: its content stays genuine, and step 9 says that it ended.

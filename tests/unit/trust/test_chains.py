@@ -8,13 +8,19 @@ import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
-from cryptography.hazmat.primitives.serialization import Encoding
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 
 from ewallet.errors import Refused
+from ewallet.formats import sdjwt
+from ewallet.formats.statuslist import StatusReference
 from ewallet.keys import PublicKey, SigningKey
 from ewallet.trust import Service, Trust, lists
 from ewallet.trust.image import image_of_list
 from ewallet.trust.lote import from_document, to_document, to_json
+from ewallet.verify.policy import Policy
+from ewallet.verify.replay import MemoryGuard
+from ewallet.verify.sources import StatusDirectory
+from ewallet.verify.verifier import Verifier
 from tests.province import START, World
 from tests.unit.keys.test_x509 import CA_USE, name, swap_key
 
@@ -135,3 +141,34 @@ def test_a_leaf_that_is_listed_itself_leads_to_no_other(world):
     (found,) = trust.keys(Service.LICENSES, kid=key.kid, iss=market.uri)
     assert (found.key, found.authority) == (key, b"")
     assert trust.chained(Service.LICENSES, [leaf], iss=market.uri, now=NOW) == ()
+
+
+@pytest.mark.parametrize("listed", [True, False], ids=["listed", "foreign"])
+def test_a_document_that_carries_its_chain_at_a_counter(world, tmp_path, listed):
+    market = world.authority(services=(Service.STATUS,))
+    leaf_key, ca_key, other_key = (ec.generate_private_key(ec.SECP256R1()) for _ in range(3))
+    leaf = certificate("leaf", leaf_key, "authority", ca_key, uri=market.uri)
+    ca = certificate("authority", ca_key, "authority", ca_key, ca=True)
+    other = certificate("authority", other_key, "authority", other_key, ca=True)
+    trust = listed_with(world, market, ca if listed else other)
+    pem = leaf_key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    at = int(NOW.timestamp())
+    token = sdjwt.issue(
+        {"iss": market.uri, "iat": at, "authority": "示例机关", "area": "310115", "name": "示例"},
+        disclosable=["name"],
+        signer=SigningKey.from_pem(pem, None),
+        typ=sdjwt.DOCUMENT_CREDENTIAL,
+        vct="https://ewallet.example/vct/11100000MB0143028R001/1",
+        status=StatusReference(idx=1, uri=market.status_prefix + "1"),
+        x5c=[leaf],
+    )
+    verifier = Verifier(
+        trust=trust,
+        policy=Policy.content(province="31"),
+        status=StatusDirectory(tmp_path),
+        replay=MemoryGuard(started=START),
+    )
+    found = verifier.verify(token, now=NOW)
+    # Genuine through the chain; what is not at hand here is only its status list.
+    assert found.reason.code == ("status.unavailable" if listed else "issuer.key_unknown"), found.checks
+    assert (found.facts is not None) == listed
