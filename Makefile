@@ -24,7 +24,7 @@ demo: $(STAMP)
 	$(BIN)/ewallet demo --out ./demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist worksteal
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .
