@@ -92,6 +92,7 @@ def test_killing_one_of_two_processes_under_load_loses_nothing_and_doubles_nothi
             except OSError:
                 with lock:
                     unanswered.append(time.monotonic())
+                time.sleep(0.2)  # until the dead process's socket is closed: a call before would queue there
                 continue
             with lock:
                 answers.append((text, {"status": found.status, **found.json}))
@@ -111,10 +112,8 @@ def test_killing_one_of_two_processes_under_load_loses_nothing_and_doubles_nothi
     accepted = [text for text, found in answers if found["outcome"] == "ACCEPTED"]
     assert len(accepted) == len(set(accepted))
     assert len(answers) + len(unanswered) == 2 * len(texts)
-    # Only what was in flight when it died: at most one call of each gate inside the process, and one that
-    # had queued at its still open socket in the moment between.
-    assert all(abs(at - killed) < 2 for at in unanswered)
-    assert len(unanswered) <= 2 * len(gates)
+    assert all(abs(at - killed) < 2 for at in unanswered)  # only what was in flight when it died
+    assert len(unanswered) <= len(gates)
     assert len(set(accepted)) >= len(texts) - len(unanswered)
     trust = TrustStore.open(land.directory / "holder").refresh(land.bundle, clock())
     with UseLog(land.place("31") / "state" / "uses.sqlite") as log:
