@@ -1,7 +1,7 @@
 // The counter page. It shows what the service on this machine answers; it decides nothing by itself.
 //
 // Green is drawn in one place only (`show`), for an answer of the service to a scan of this page, outside
-// practice. Nothing is stored: settings stand in the address, what was scanned is gone with Esc.
+// practice. Nothing that was scanned is stored: settings stand in the address, an API key in the tab's session.
 import {Camera} from "./camera.js";
 import {SIGNS, details, element, hasMasked} from "./details.js";
 import {Scanner} from "./scanner.js";
@@ -18,6 +18,7 @@ const FORGET = 120; // seconds that a result stays outside kiosk mode
 const POLL = 5000;
 const SIZES = [18, 20, 22, 24, 26, 28, 30];
 const REMEMBER = 600_000; // ms that this page knows when it accepted a code
+const KEY = /^ewk_[\w-]{43}$/; // form of an API key
 
 // --- settings, in the address ------------------------------------------------------------------------------
 
@@ -61,26 +62,37 @@ function applySettings() {
   $("question").setAttribute("aria-label", word("question_picture", lang));
   $("practice-banner").hidden = $("practice-ways").hidden = !practice;
   drawState();
+  drawKey();
   if (view) draw(view);
 }
 
 // --- state of the service ----------------------------------------------------------------------------------
 
-let state = null, known = false, question = null;
+let state = null, known = false, question = null, locked = false;
 
 async function poll() {
-  const {body} = await service.state();
+  await look();
+  setTimeout(poll, POLL);
+}
+
+// Asks once how the service is.
+async function look() {
+  const {status, body} = await service.state();
   state = body ? {...body, received: Date.now()} : null;
   known = true;
+  const before = locked;
+  locked = status === 401;
   drawState();
-  await renewQuestion();
-  setTimeout(poll, POLL);
+  if (locked && !before && !$("ready").hidden) openKey(service.key() ? "key_unknown" : "key_needed");
+  if (body) await renewQuestion();
+  return status;
 }
 
 function drawState() {
   if (!known) return;
-  drawBar($("state"), state, settings.lang);
-  const found = warning(state, settings.lang), banner = $("banner");
+  drawBar($("state"), state, settings.lang, locked);
+  $("use-key").hidden = !locked && !service.key();
+  const found = warning(state, settings.lang, locked), banner = $("banner");
   if (banner.textContent !== (found?.text ?? "")) banner.textContent = found?.text ?? "";
   banner.hidden = !found;
   banner.toggleAttribute("data-bad", Boolean(found?.bad));
@@ -116,7 +128,7 @@ let view = null, working = null, clock = 0, full = false, cameFromCamera = false
 const accepted = new Map(); // random id of a pass -> when this page saw it accepted
 
 function screen(name) {
-  for (const id of ["ready", "camera", "number", "outcome"]) $(id).hidden = id !== name;
+  for (const id of ["ready", "camera", "number", "key", "outcome"]) $(id).hidden = id !== name;
   for (const each of document.querySelectorAll("header, #bar, .skip")) each.inert = name === "outcome"; // lies behind
   if (name !== "camera") camera.stop();
 }
@@ -131,7 +143,7 @@ function wipe() {
   for (const id of ["details", "sentence", "advice", "reason", "outcome-word", "announce"]) $(id).replaceChildren();
   $("outcome").className = "";
   delete $("outcome").dataset.outcome;
-  $("number-field").value = $("file").value = "";
+  $("number-field").value = $("file").value = $("key-field").value = "";
   $("working").hidden = true;
   screen("ready");
 }
@@ -156,17 +168,19 @@ async function run(call, read, lastKey) {
   clearTimeout(slow);
   if (working !== mine) return; // wiped, or another scan came
   working = null;
+  if (status === 401) return lock();
   show(body === null ? local(failure(status)) : read(body), lastKey);
 }
 
 function failure(status) {
   if (status === 429 || status === 503) return "busy";
-  if (status === 401 || status === 403) return "door";
+  if (status === 403) return "door";
   if (status === 413 || status === 415 || status === 501) return "file";
   return status === 0 ? "unreachable" : "malformed";
 }
 
 function scanned(text, lastKey = performance.now()) {
+  if (KEY.test(text)) return $("key").hidden ? undefined : takeKey(text); // never sent as something to verify
   if (settings.practice) return practise(text.startsWith("EW") ? "ACCEPTED" : "REJECTED");
   const answering = question?.text ?? "";
   if (answering) question = null; // a question is answered once
@@ -322,7 +336,7 @@ const scanner = new Scanner({
     scanned(text, at);
   },
   onTyping(character) {
-    if (view || !$("camera").hidden || !/[0-9A-Za-z]/.test(character)) return;
+    if ($("ready").hidden || !/[0-9A-Za-z]/.test(character)) return;
     openNumber();
     $("number-field").value = character;
   },
@@ -358,6 +372,61 @@ function openNumber() {
   $("number-field").focus();
 }
 
+// --- the API key ---------------------------------------------------------------------------------------------
+
+let keyAlert = "";
+
+function openKey(alert = "") {
+  wipe();
+  keyAlert = alert;
+  drawKey();
+  screen("key");
+  toKeyField();
+}
+
+// On a phone with large text the field alone would be in sight, and not why it is there.
+function toKeyField() {
+  $("key-field").focus({preventScroll: true});
+  $("key").scrollIntoView();
+}
+
+function drawKey() {
+  const kept = service.key(), {lang} = settings;
+  $("key-alert").hidden = !keyAlert;
+  $("key-alert").textContent = keyAlert ? word(keyAlert, lang) : "";
+  $("key-kept").hidden = $("key-remove").hidden = !kept;
+  $("key-kept").textContent = kept ? word("key_kept", lang, {key: service.maskedKey()}) : "";
+}
+
+// A call was answered with 401: what was scanned was not verified.
+function lock() {
+  locked = true;
+  drawState();
+  openKey(service.key() ? "key_unknown" : "key_needed");
+}
+
+function told(alert) {
+  keyAlert = alert;
+  drawKey();
+  toKeyField();
+}
+
+async function takeKey(text) {
+  if (!KEY.test(text)) return told("key_form");
+  service.keepKey(text);
+  $("key-field").value = "";
+  const status = await look();
+  if ($("key").hidden) return; // somebody went on meanwhile
+  if (status === 200) back();
+  else told(status === 401 ? "key_unknown" : "key_unsure");
+}
+
+async function removeKey() {
+  service.keepKey("");
+  await look();
+  if (!$("key").hidden) told(locked ? "key_needed" : "key_removed");
+}
+
 function setKiosk(on) {
   settings.kiosk = on;
   keepSettings();
@@ -383,7 +452,7 @@ function listenToKeys() {
   addEventListener("paste", (event) => {
     const [file] = event.clipboardData.files, text = event.clipboardData.getData("text").trim();
     if (file) dropped(file);
-    else if (text.length > 60) scanned(text);
+    else if (text.length > 60 && !event.target.matches?.("[data-own]")) scanned(text);
     else return;
     event.preventDefault();
   });
@@ -417,6 +486,9 @@ function listenToButtons() {
   on("use-camera", openCamera);
   on("use-file", () => $("file").click());
   on("use-number", openNumber);
+  on("use-key", () => openKey(locked ? (service.key() ? "key_unknown" : "key_needed") : ""));
+  on("key-remove", removeKey);
+  $("key-form").addEventListener("submit", (event) => { event.preventDefault(); takeKey($("key-field").value.trim()); });
   $("file").addEventListener("change", () => { const [file] = $("file").files; if (file) dropped(file); });
   $("number-form").addEventListener("submit", (event) => { event.preventDefault(); lookUp($("number-field").value.trim()); });
   for (const each of document.querySelectorAll("[data-back]")) each.addEventListener("click", back);

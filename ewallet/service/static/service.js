@@ -2,6 +2,21 @@
 // the caller gets null, and shows that nothing could be decided.
 
 const PATIENCE = 10_000; // ms
+const KEPT = "ewallet-key";
+
+// --- the API key: in this tab's session storage, never in an address ------------------------------------------
+
+export const key = () => sessionStorage.getItem(KEPT) ?? "";
+
+export function keepKey(text) {
+  if (text) sessionStorage.setItem(KEPT, text);
+  else sessionStorage.removeItem(KEPT);
+}
+
+// What may be shown of it.
+export const maskedKey = () => `${key().slice(0, 4)}••••••${key().slice(-4)}`;
+
+// --- calls ----------------------------------------------------------------------------------------------------
 
 async function ask(path, options, signal) {
   const limit = AbortSignal.timeout(PATIENCE);
@@ -9,6 +24,7 @@ async function ask(path, options, signal) {
     const answer = await fetch(path, {
       cache: "no-store", credentials: "same-origin", redirect: "error", referrerPolicy: "no-referrer",
       signal: signal ? AbortSignal.any([signal, limit]) : limit, ...options,
+      headers: {...options.headers, ...(key() ? {Authorization: `Bearer ${key()}`} : {})},
     });
     return {status: answer.status, body: answer.ok ? await answer.json() : null};
   } catch {

@@ -33,13 +33,16 @@ function entries(state, lang) {
   return lists;
 }
 
-export function drawBar(list, state, lang) {
-  list.replaceChildren(...entries(state, lang).map(([key, text, mark]) =>
+// `locked`: the service answers, and asks for a key.
+export function drawBar(list, state, lang, locked) {
+  const shown = locked ? [["terminal", word("key_bar", lang), "bad"]] : entries(state, lang);
+  list.replaceChildren(...shown.map(([key, text, mark]) =>
     element("div", {}, element("dt", {text: word(key, lang)}), element("dd", {text, "data-mark": mark}))));
 }
 
 // The one thing that a clerk must know above all, or nothing: {text, bad}.
-export function warning(state, lang) {
+export function warning(state, lang, locked) {
+  if (locked) return {text: word("key_banner", lang), bad: true};
   if (!state) return {text: word("unreachable_banner", lang), bad: true};
   if (isStale(state)) return {text: word("stale_banner", lang), bad: true};
   if (!state.online || !navigator.onLine) return {text: word("offline_banner", lang, {age: age(state.trust.age, lang)}), bad: false};
