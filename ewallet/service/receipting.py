@@ -29,12 +29,13 @@ if TYPE_CHECKING:
     from starlette.responses import Response
 
     from ewallet.service.settings import Settings
+    from ewallet.verify.receipts import Recorded
     from ewallet.verify.result import Verification
     from ewallet.verify.terminal import Terminal
     from ewallet.verify.verifier import Verifier
 
 _PATIENCE: Final = 2.0
-_PRESENT: Final = frozenset(("code", "presentation"))
+PRESENT: Final = frozenset(("code", "presentation"))
 """What a holder showed in person: only then is there somebody to take a receipt."""
 
 
@@ -71,17 +72,19 @@ class Desk:
                 503, "the use cannot be recorded: it does not count", reason="use.not_recorded"
             ) from error
         receipt = None
-        if (
-            settings.receipt_signer is not None
-            and found.outcome is Outcome.ACCEPTED
-            and found.kind.value in _PRESENT
-        ):
-            token = new_token()
-            receipt = b64encode(
-                make_receipt(recorded, settings.receipt_signer, issuer=settings.issuer, use=use, token=token)
-            ).decode()
-            self._register(token, verifier.policy.scene.venue)
+        if found.outcome is Outcome.ACCEPTED and found.kind.value in PRESENT:
+            receipt = self.receipt(recorded, use, verifier)
         return {"recorded": recorded.number, "receipt": receipt}
+
+    def receipt(self, recorded: Recorded, use: Use, verifier: Verifier) -> str | None:
+        """A receipt of a record, base64; None where this service has no key for receipts."""
+        settings = self.settings
+        if settings.receipt_signer is None:
+            return None
+        token = new_token()
+        made = make_receipt(recorded, settings.receipt_signer, issuer=settings.issuer, use=use, token=token)
+        self._register(token, verifier.policy.scene.venue)
+        return b64encode(made).decode()
 
     def _register(self, token: bytes, venue: str) -> None:
         """Tells the rating service the token's digest. If it does not answer, the receipt cannot be rated."""
