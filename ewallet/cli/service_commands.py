@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from ewallet.cli.verify_command import state_directory
-from ewallet.errors import ConfigError, MissingExtra
+from ewallet.errors import ConfigError, KeyMaterialError, MissingExtra
 from ewallet.moments import day_of
 
 if TYPE_CHECKING:
@@ -64,8 +64,24 @@ def _peer(text: str) -> tuple[str, str]:
 @click.option("--ratings", type=click.Path(path_type=Path), help="Be the rating service, with this file.")
 @click.option("--rate-at", default="", help="URL of the rating service (key: EWALLET_RATING_KEY).")
 @click.option("--issue", "agency", type=click.Path(path_type=Path), help="Issue too: an authority.toml.")
-@click.option("--partners", type=click.Path(path_type=Path), help="File of API keys (`ewallet partner`).")
+@click.option("--partners", type=click.Path(path_type=Path), help="File of partners (`ewallet partner`).")
 @click.option("--open-counter", is_flag=True, help="The counter's calls need no key although others do.")
+@click.option(
+    "--client-certificate-header",
+    "certificate_header",
+    default="",
+    metavar="NAME",
+    help="Header in which the proxy puts a client certificate.",
+)
+@click.option(
+    "--proxy",
+    "proxies",
+    multiple=True,
+    default=("127.0.0.1", "::1"),
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address or network of a proxy in front.",
+)
 @click.option("--peer", "peers", multiple=True, metavar="URI=URL", help="Where another authority listens.")
 @click.option("--bases", type=click.Path(path_type=Path), help="Legal bases for retrieval, TOML.")
 @click.option("--quiet", is_flag=True, help="Log only calls that went wrong.")
@@ -90,6 +106,8 @@ def serve(
     agency: Path | None,
     partners: Path | None,
     open_counter: bool,  # noqa: FBT001 (a flag of the command line)
+    certificate_header: str,
+    proxies: tuple[str, ...],
     peers: tuple[str, ...],
     bases: Path | None,
     quiet: bool,  # noqa: FBT001 (a flag of the command line)
@@ -100,6 +118,7 @@ def serve(
     Stops gracefully on SIGTERM: calls that have begun are answered.
     """
     try:
+        from ewallet.service.proxies import check_proxies  # noqa: PLC0415 (an extra)
         from ewallet.service.serving import run  # noqa: PLC0415 (an extra)
     except ImportError as missing:
         raise MissingExtra("service", "the HTTP service") from missing
@@ -124,10 +143,16 @@ def serve(
         agency=agency,
         partners=partners,
         open_counter=open_counter,
+        certificate_header=certificate_header,
+        proxies=proxies,
         peers=dict(_peer(each) for each in peers),
         bases=bases,
         log=not quiet,
     )
+    try:
+        check_proxies(proxies, certificate_header)
+    except ValueError as error:
+        raise click.UsageError(f"--proxy or --client-certificate-header: {error}") from error
     if partners is None and host not in ("127.0.0.1", "::1", "localhost"):
         raise click.UsageError("beyond this machine, name the API keys with --partners FILE")
     run(settings, host=host, port=port, shared_port=shared_port)
@@ -136,10 +161,10 @@ def serve(
 
 @click.group()
 def partner() -> None:
-    """Give out and withdraw API keys of the service."""
+    """Let partners in and out: API keys and client certificates of the service."""
 
 
-_FILE = click.option("--file", type=click.Path(path_type=Path), required=True, help="File of API keys.")
+_FILE = click.option("--file", type=click.Path(path_type=Path), required=True, help="File of partners.")
 
 
 @partner.command()
@@ -154,19 +179,62 @@ _FILE = click.option("--file", type=click.Path(path_type=Path), required=True, h
 )
 @click.option("--entity", default="", help="URI under which the trust lists name it.")
 @click.option("--rate", default=600, show_default=True, help="Calls in a minute.")
-def add(name: str, file: Path, roles: tuple[str, ...], entity: str, rate: int) -> int:
-    """Add a partner and print its key, once."""
+@click.option(
+    "--certificate",
+    "certificates",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True, dir_okay=False),
+    help="Client certificate, PEM or DER, instead of a key; two while one replaces the other.",
+)
+@click.option("--with-key", is_flag=True, help="A key beside the certificate: each call needs both.")
+def add(
+    name: str,
+    file: Path,
+    roles: tuple[str, ...],
+    entity: str,
+    rate: int,
+    certificates: tuple[Path, ...],
+    with_key: bool,  # noqa: FBT001 (a flag of the command line)
+) -> int:
+    """Add a partner and print its key, once; for a certificate, its SHA-256."""
     from ewallet.service.doors import Role, add_partner  # noqa: PLC0415 (an extra)
 
-    print(add_partner(file, name=name, roles=[Role(each) for each in roles], entity=entity, rate=rate))
+    digests = [_certificate(each) for each in certificates]
+    if len(set(digests)) < len(digests):
+        raise click.UsageError("one certificate twice")
+    key = add_partner(
+        file,
+        name=name,
+        roles=[Role(each) for each in roles],
+        entity=entity,
+        rate=rate,
+        certificates=digests,
+        with_key=with_key or not digests,
+    )
+    for shown in (key, *digests):
+        if shown:
+            print(shown)
     return 0
+
+
+def _certificate(file: Path) -> str:
+    """Digest of a certificate that is valid now."""
+    from ewallet.service.proxies import read_certificate  # noqa: PLC0415 (an extra)
+
+    try:
+        found = read_certificate(file.read_bytes())
+    except KeyMaterialError as error:
+        raise ConfigError(str(error), file=str(file)) from error
+    if datetime.now(UTC) > found.end:
+        raise ConfigError("this certificate has expired", file=str(file))
+    return found.digest
 
 
 @partner.command()
 @click.argument("name")
 @_FILE
 def remove(name: str, file: Path) -> int:
-    """Remove a partner: its key opens nothing within half a minute."""
+    """Remove a partner: its key and certificates open nothing within half a minute."""
     from ewallet.service.doors import remove_partner  # noqa: PLC0415 (an extra)
 
     remove_partner(file, name)
@@ -176,11 +244,13 @@ def remove(name: str, file: Path) -> int:
 @partner.command("list")
 @_FILE
 def list_(file: Path) -> int:
-    """List partners, their roles and their entities."""
+    """List partners: roles, entity, calls in a minute, key or certificates."""
     from ewallet.service.doors import load_partners  # noqa: PLC0415 (an extra)
 
-    for each in sorted(load_partners(file).values(), key=lambda one: one.name):
-        print(each.name, ",".join(sorted(each.roles)), each.entity or "-", each.rate, sep="\t")
+    for each in sorted(load_partners(file), key=lambda one: one.name):
+        known_by = [*(["key"] if each.digest else []), *(one[:16] for one in each.certificates)]
+        shown = ",".join(sorted(each.roles)), each.entity or "-", each.rate, ",".join(known_by)
+        print(each.name, *shown, sep="\t")
     return 0
 
 

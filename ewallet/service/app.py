@@ -28,6 +28,7 @@ from ewallet.service.http import Face, Problem
 from ewallet.service.issuing import Agency
 from ewallet.service.metrics import Metrics
 from ewallet.service.objecting import Objections
+from ewallet.service.proxies import Proxies
 from ewallet.service.publishing import Folder, published_catalog
 from ewallet.service.receipting import Desk, Ratings
 from ewallet.service.retrieving import Exchange
@@ -51,6 +52,9 @@ if TYPE_CHECKING:
 STATIC: Final = Path(__file__).parent / "static"
 """The pages: counter and holder."""
 
+_KNOWN: Final[list[dict[str, list[str]]]] = [{"key": []}, {"certificate": []}]
+"""What makes a partner known, for `/openapi.json`."""
+
 
 class _Pages(StaticFiles):
     """The pages: nothing of them is kept in a browser."""
@@ -70,7 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         Refused: `replay.unavailable`: the guard does not answer.
     """
     now = settings.now()
-    doors = Doors(settings.partners, open_counter=settings.open_counter)
+    doors = Doors(settings.partners, open_counter=settings.open_counter, now=settings.now)
     issuer = Deployment.load(settings.agency).open() if settings.agency else None
     guard = open_guard(settings.guard, state=settings.state, name="ewallet", now=now)
     terminal = Terminal(
@@ -131,6 +135,7 @@ def create_app(settings: Settings) -> FastAPI:
     _add_scheme(app)
     app.mount("/", _Pages(directory=STATIC, html=True, check_dir=False))
     app.add_middleware(Face, metrics=metrics, log=settings.log)
+    app.add_middleware(Proxies, trusted=settings.proxies, header=settings.certificate_header)
     return app
 
 
@@ -178,7 +183,7 @@ class _Calls:
         # bodies and answers is not used here. FastAPI's own describes the call in `/openapi.json`.
         self._app.router.routes.append(Route(path, handle, methods=[method]))
         if roles is not None:
-            documented.setdefault("security", [{"key": []}, {}] if roles is COUNTER else [{"key": []}])
+            documented.setdefault("security", [*_KNOWN, {}] if roles is COUNTER else _KNOWN)
         name = path.replace("/", "_").replace("{", "").replace("}", "").replace(":path", "")
         self._app.add_api_route(
             path,
@@ -291,12 +296,15 @@ def _add_problems(app: FastAPI) -> None:
 
 
 def _add_scheme(app: FastAPI) -> None:
-    """Names the API key in `/openapi.json`."""
+    """Names the API key and the client certificate in `/openapi.json`."""
     plain = app.openapi
 
     def described() -> dict[str, Any]:
         schema = plain()
-        schema.setdefault("components", {})["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        schema.setdefault("components", {})["securitySchemes"] = {
+            "key": {"type": "http", "scheme": "bearer"},
+            "certificate": {"type": "mutualTLS"},
+        }
         return schema
 
     app.openapi = described  # type: ignore[method-assign]  # the way that FastAPI documents

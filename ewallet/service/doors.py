@@ -1,36 +1,42 @@
-"""Who may call what: API keys (kept as hashes), roles, and how often.
+"""Who may call what: API keys (kept as hashes) and client certificates, roles, and how often.
 
 A key has 256 random bits, so a plain SHA-256 of it is as good as a slow hash: there is nothing to guess.
-Mutual TLS ends at the proxy in front (docs/guides/operating.md), which lets only listed certificates through;
-the key still says who it is.
+Mutual TLS ends at the proxy in front (`ewallet.service.proxies`). A certificate counts by its digest, whoever
+has issued it. A partner that has a key and certificates needs both: neither alone opens anything.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import secrets
 import time
 from collections import OrderedDict
 from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from ewallet.errors import ConfigError, Conflict, Malformed, NotFound
+from ewallet.errors import ConfigError, Conflict, KeyMaterialError, Malformed, NotFound
 from ewallet.service.http import Problem
+from ewallet.service.proxies import CERTIFICATE, certificate_of_header
 from ewallet.wire import b64u_encode, decode_json
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from starlette.requests import Request
+
+    from ewallet.service.proxies import Certificate
 
 PREFIX: Final = "ewk_"
 _MAX_FILE: Final = 4 * 1024 * 1024
 _KNOWN: Final = 10_000
 """Callers whose pace is remembered; the one that has been quiet for longest is forgotten first."""
+_DIGEST: Final = re.compile(r"[0-9a-f]{64}")
 
 
 class Role(StrEnum):
@@ -55,21 +61,23 @@ WATCH: Final = frozenset((Role.AUDITOR, Role.ADMINISTRATOR))
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Partner:
-    """Somebody with a key.
+    """Somebody with a key, a client certificate, or both.
 
     Attributes:
         name: short name, for logs.
         roles: what it may do.
-        digest: SHA-256 of its key, hex.
+        digest: SHA-256 of its key, hex; empty: it has none.
         entity: URI under which the trust lists name it; empty if they do not.
         rate: calls in a minute.
+        certificates: SHA-256 of its client certificates in DER, hex: two while one replaces the other.
     """
 
     name: str
     roles: frozenset[Role]
-    digest: str
+    digest: str = ""
     entity: str = ""
     rate: int = 600
+    certificates: tuple[str, ...] = ()
 
 
 def _digest(key: str) -> str:
@@ -81,8 +89,8 @@ def new_key() -> str:
     return PREFIX + b64u_encode(secrets.token_bytes(32))
 
 
-def load_partners(file: Path) -> dict[str, Partner]:
-    """Partners by the digest of their keys.
+def load_partners(file: Path) -> tuple[Partner, ...]:
+    """Reads the file of partners.
 
     Raises:
         ConfigError: the file is not of this form.
@@ -96,16 +104,33 @@ def load_partners(file: Path) -> dict[str, Partner]:
     rows = whole.get("partners") if isinstance(whole, dict) else None
     if not isinstance(rows, list) or whole.get("format") != 1:
         raise ConfigError("not a list of partners", file=str(file))
-    found: dict[str, Partner] = {}
+    found: list[Partner] = []
+    taken: set[str] = set()
     for row in rows:
         try:
-            partner = Partner(**{**row, "roles": frozenset(map(Role, row["roles"]))})
+            partner = _partner(row)
         except (KeyError, TypeError, ValueError) as error:
             raise ConfigError("a partner of another form", file=str(file)) from error
-        if partner.rate < 1 or partner.digest in found:
-            raise ConfigError(f"{partner.name}: no rate, or a key twice", file=str(file))
-        found[partner.digest] = partner
-    return found
+        known_by = [*partner.certificates, *((partner.digest,) if partner.digest else ())]
+        if partner.rate < 1 or not known_by:
+            raise ConfigError(f"{partner.name}: no rate, or neither key nor certificate", file=str(file))
+        if len(set(known_by)) < len(known_by) or taken & set(known_by):
+            raise ConfigError(f"{partner.name}: a key or a certificate twice", file=str(file))
+        taken.update(known_by)
+        found.append(partner)
+    return tuple(found)
+
+
+def _partner(row: Any) -> Partner:
+    certificates = row.get("certificates", []) if isinstance(row, dict) else None
+    if not isinstance(certificates, list):
+        raise TypeError("certificates are a list")
+    given = {**row, "roles": frozenset(map(Role, row["roles"])), "certificates": tuple(certificates)}
+    partner = Partner(**given)
+    for each in (*partner.certificates, *((partner.digest,) if partner.digest else ())):
+        if not _DIGEST.fullmatch(each):
+            raise ValueError("not a digest")
+    return partner
 
 
 def save_partners(file: Path, partners: Iterable[Partner]) -> None:
@@ -122,36 +147,72 @@ def save_partners(file: Path, partners: Iterable[Partner]) -> None:
     draft.replace(file)
 
 
-def add_partner(file: Path, *, name: str, roles: Iterable[Role], entity: str = "", rate: int = 600) -> str:
+def add_partner(
+    file: Path,
+    *,
+    name: str,
+    roles: Iterable[Role],
+    entity: str = "",
+    rate: int = 600,
+    certificates: Iterable[str] = (),
+    with_key: bool = True,
+) -> str:
     """Adds a partner.
 
+    Args:
+        file: file of partners; made where there is none.
+        name: its name.
+        roles: what it may do.
+        entity: URI under which the trust lists name it.
+        rate: calls in a minute.
+        certificates: digests of its client certificates; with a key, both are needed in each call.
+        with_key: whether it gets a key; without one it needs a certificate.
+
     Returns:
-        Its key: shown once.
+        Its key: shown once; empty without one.
 
     Raises:
         ConfigError: the file is wrong.
-        Conflict: the name is taken.
+        Conflict: the name or a certificate is taken.
+        ValueError: neither key nor certificate, or one certificate twice.
     """
-    known = load_partners(file) if file.exists() else {}
-    if any(each.name == name for each in known.values()):
+    listed = tuple(certificates)
+    if not (listed or with_key) or len(set(listed)) < len(listed):
+        raise ValueError("a partner is known by a key or by certificates, each once")
+    known = load_partners(file) if file.exists() else ()
+    if any(each.name == name for each in known):
         raise Conflict(f"there is a partner {name} already")
-    key = new_key()
-    partner = Partner(name=name, roles=frozenset(roles), digest=_digest(key), entity=entity, rate=rate)
-    save_partners(file, [*known.values(), partner])
+    for each in known:
+        if set(each.certificates) & set(listed):
+            raise Conflict(f"this is a certificate of {each.name}")
+    key = new_key() if with_key else ""
+    partner = Partner(
+        name=name,
+        roles=frozenset(roles),
+        digest=_digest(key) if key else "",
+        entity=entity,
+        rate=rate,
+        certificates=listed,
+    )
+    save_partners(file, [*known, partner])
     return key
 
 
 def remove_partner(file: Path, name: str) -> None:
-    """Removes a partner: its key opens nothing as soon as the services have read the file again.
+    """Removes a partner: it gets in nowhere as soon as the services have read the file again.
 
     Raises:
         NotFound: there is none of that name.
     """
     known = load_partners(file)
-    kept = [each for each in known.values() if each.name != name]
+    kept = [each for each in known if each.name != name]
     if len(kept) == len(known):
         raise NotFound(f"there is no partner {name}")
     save_partners(file, kept)
+
+
+def _unknown(title: str) -> Problem:
+    return Problem(401, title, headers={"WWW-Authenticate": "Bearer"}, code=11)
 
 
 @dataclass(slots=True)
@@ -167,14 +228,24 @@ class Doors:
         file: file of partners; None: nobody has a key, and only the counter's calls are open.
         open_counter: the counter's calls are open although there are keys.
         anonymous: calls in a minute of one address without a key: a hall full of gates behind one address.
+        now: the clock, for the dates of certificates.
     """
 
-    def __init__(self, file: Path | None, *, open_counter: bool = False, anonymous: int = 60_000) -> None:
+    def __init__(
+        self,
+        file: Path | None,
+        *,
+        open_counter: bool = False,
+        anonymous: int = 60_000,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._file = file
         self._open_counter = open_counter or file is None
         self._changed = 0
         self._anonymous = anonymous
-        self._partners: dict[str, Partner] = {}
+        self._now = now
+        self._by_key: dict[str, Partner] = {}
+        self._by_certificate: dict[str, Partner] = {}
         self._paces: OrderedDict[str, _Pace] = OrderedDict()
         self.refresh()
 
@@ -191,7 +262,9 @@ class Doors:
         except OSError as error:
             raise ConfigError(error.strerror or "cannot be read", file=str(self._file)) from error
         if changed != self._changed:
-            self._partners = load_partners(self._file)
+            partners = load_partners(self._file)
+            self._by_key = {each.digest: each for each in partners if each.digest}
+            self._by_certificate = {one: each for each in partners for one in each.certificates}
             self._changed = changed
 
     def admit(self, call: Request, roles: frozenset[Role]) -> Partner | None:
@@ -205,22 +278,55 @@ class Doors:
             Who calls; None for a counter's own page.
 
         Raises:
-            Problem: 401 no key or an unknown one, 403 another role, 429 too often.
+            Problem: 401 no key or certificate, an unknown one, one outside its dates, two that do not belong
+                together; 403 another role; 429 too often.
         """
         scheme, _, key = call.headers.get("authorization", "").partition(" ")
-        if not key:
+        certificate = self._certificate(call)
+        if not key and certificate is None:
             if roles is not COUNTER or not self._open_counter:
-                raise Problem(401, "an API key is needed", headers={"WWW-Authenticate": "Bearer"}, code=11)
+                raise _unknown("an API key or a client certificate is needed")
             self._spend(call.client.host if call.client else "", self._anonymous)
             return None
-        partner = self._partners.get(_digest(key)) if scheme.lower() == "bearer" else None
-        if partner is None:
-            raise Problem(401, "an unknown API key", headers={"WWW-Authenticate": "Bearer"}, code=11)
+        partner = self._who(key if scheme.lower() == "bearer" else "", certificate, keyed=bool(key))
         call.scope["ewallet.partner"], call.scope["ewallet.entity"] = partner.name, partner.entity
         if not partner.roles & roles:
-            raise Problem(403, "this key is for another role", code=100)
+            raise Problem(403, "this partner has another role", code=100)
         self._spend(partner.name, partner.rate)
         return partner
+
+    def _certificate(self, call: Request) -> Certificate | None:
+        shown = call.scope.get(CERTIFICATE, ())
+        if not shown:
+            return None
+        if len(shown) > 1:  # a proxy that adds its own to what the caller sent: whose is which?
+            raise _unknown("more than one client certificate")
+        try:
+            certificate = certificate_of_header(shown[0])
+        except KeyMaterialError as error:
+            raise _unknown("the client certificate cannot be read") from error
+        if not certificate.valid(self._now()):
+            raise _unknown("the client certificate is outside its dates")
+        return certificate
+
+    def _who(self, key: str, certificate: Certificate | None, *, keyed: bool) -> Partner:
+        """Who has shown this key, this certificate, or both: one partner, with all that it needs."""
+        shown = self._by_certificate.get(certificate.digest) if certificate is not None else None
+        if keyed:
+            partner = self._by_key.get(_digest(key))
+            if partner is None:
+                raise _unknown("an unknown API key")
+            if shown is not partner and partner.certificates:
+                raise _unknown("this key counts with its client certificate only")
+            # A certificate of nobody's beside a key is the proxy's business: the key says who it is.
+            if shown is not None and shown is not partner:
+                raise _unknown("key and client certificate are of two partners")
+            return partner
+        if shown is None:
+            raise _unknown("an unknown client certificate")
+        if shown.digest:
+            raise _unknown("this client certificate counts with its API key only")
+        return shown
 
     def admit_anybody(self, call: Request) -> None:
         """Lets in who needs no key, since what is sent is signed, or public; not too often from one address.

@@ -57,6 +57,7 @@ def serve_app(app: FastAPI, *, host: str, port: int, shared_port: bool = False) 
             log_config=None,
             access_log=False,  # its lines carry addresses and queries; `Face` writes others
             server_header=False,
+            proxy_headers=False,  # `Proxies` takes them, from addresses that the settings name
             limit_concurrency=_CONNECTIONS,
             timeout_keep_alive=15,
             timeout_graceful_shutdown=GRACE,

@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
+from ewallet.service.proxies import LOOPBACK
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
     from pathlib import Path
@@ -36,6 +38,8 @@ class Settings:
         agency: file of an issuing authority (`ewallet.licenses.deployment`); None: nothing is issued here.
         partners: file of API keys; None: nobody has one.
         open_counter: the counter's calls need no key although others do.
+        proxies: addresses and networks of the proxies in front, whose word about a caller counts.
+        certificate_header: header in which they put the caller's certificate; empty: none is taken.
         receipt_signer: key for receipts, of the same entity; None: no receipts.
         objection_signer: key for objections, of the same entity; None: none are raised or answered.
         record: whether verifications are recorded.
@@ -61,6 +65,8 @@ class Settings:
     agency: Path | None = None
     partners: Path | None = None
     open_counter: bool = False
+    proxies: tuple[str, ...] = LOOPBACK
+    certificate_header: str = ""
     peers: Mapping[str, str] = field(default_factory=dict)
     bases: Path | None = None
     signer: Signer | None = None

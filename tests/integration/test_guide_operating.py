@@ -10,6 +10,7 @@ from click.testing import CliRunner
 
 from ewallet.cli import cli
 from ewallet.cli.service_commands import serve
+from tests.services_tls import CertificateAuthority, pem
 
 ROOT = Path(__file__).resolve().parents[2]
 GUIDE = (ROOT / "docs" / "guides" / "operating.md").read_text(encoding="utf-8")
@@ -29,14 +30,18 @@ def test_every_option_that_is_named_exists():
 
 def test_the_partner_commands_run_as_they_stand(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    [block] = re.findall(r"```sh\n(ewallet partner.*?)```", GUIDE, re.DOTALL)
+    keys, certificates = re.findall(r"```sh\n(ewallet partner.*?)```", GUIDE, re.DOTALL)
+    authority = CertificateAuthority()
+    for name in re.findall(r"--certificate (\S+)", certificates):
+        (tmp_path / name).write_bytes(pem(authority.issue(name)[0]))
     outputs = []
-    for line in block.splitlines():
+    for line in (keys + certificates).splitlines():
         result = CliRunner().invoke(cli, shlex.split(line, comments=True)[1:], standalone_mode=False)
         assert result.exception is None, (line, result.exception)
         outputs.append(result.output)
     assert outputs[0].startswith("ewk_")
     assert outputs[1].split()[:2] == ["hall", "verifier"]
+    assert [each.split()[0][:4] == "ewk_" for each in outputs[3:]] == [False, True]
     assert outputs[0].strip() not in (tmp_path / "partners.json").read_text()
     assert (tmp_path / "partners.json").stat().st_mode & 0o077 == 0
 

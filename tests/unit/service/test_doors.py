@@ -23,6 +23,12 @@ def call(key: str = "", address: str = "192.0.2.1") -> Request:
     return Request({"type": "http", "headers": headers, "client": (address, 1)})
 
 
+def refused(opened, call_, roles=COUNTER) -> tuple[int, str]:
+    with pytest.raises(Problem) as found:
+        opened.admit(call_, roles)
+    return found.value.status, found.value.title
+
+
 @pytest.fixture
 def file(tmp_path):
     return tmp_path / "partners.json"
@@ -101,6 +107,11 @@ def test_names_are_unique(file):
         '{"format": 1, "partners": [{"name": "x"}]}',
         json.dumps({"format": 1, "partners": [{"name": "x", "roles": ["king"], "digest": "00"}]}),
         json.dumps({"format": 1, "partners": [{"name": "x", "roles": [], "digest": "00", "rate": 0}]}),
+        json.dumps({"format": 1, "partners": [{"name": "x", "roles": []}]}),
+        json.dumps({"format": 1, "partners": [{"name": "x", "roles": [], "certificates": "0" * 64}]}),
+        json.dumps({"format": 1, "partners": [{"name": "x", "roles": [], "certificates": ["0" * 63]}]}),
+        json.dumps({"format": 1, "partners": [{"name": "x", "roles": [], "certificates": ["0" * 64] * 2}]}),
+        json.dumps({"format": 1, "partners": [{"name": x, "roles": [], "digest": "0" * 64} for x in "xy"]}),
     ],
 )
 def test_a_wrong_file_is_told(file, content):
