@@ -170,6 +170,8 @@ class Register:
             )
         if head == tables.HEAD:
             return
+        if head is not None and head > tables.HEAD:
+            raise RegisterError(f"the tables are of version {head}: a newer ewallet made them")
         if head is not None and not migrate:
             raise RegisterError(f"the tables are of version {head}: migrate to {tables.HEAD}")
         with self.writing() as connection:
@@ -951,6 +953,8 @@ def _migrate(connection: Connection) -> None:
 def _meaning(error: IntegrityError) -> str:
     text = str(error.orig)
     for column, meaning in (
+        ("confirmation", "an act waits under this case number already"),
+        ("bulk_job", "another process has just taken this job"),
         ("sole", "a license of this type lives for this holder already"),
         ("case_key", "another content was recorded under this case number"),
         ("identifier", "this identifier exists already"),

@@ -13,10 +13,10 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import BigInteger, Column, Integer, LargeBinary, MetaData, String, Table, insert, select
-from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy import insert, select
 
-from ewallet.errors import ConfigError, NotFound, Refused, RegisterError
+from ewallet.errors import ConfigError, NotFound, Refused
+from ewallet.licenses import tables
 from ewallet.licenses.asking import WORDS, Ask, Code, CopyStatement, make_statement, read_consent
 from ewallet.licenses.lifecycle import Case, State
 from ewallet.licenses.printed import IN_FORCE, PrintOrder
@@ -151,33 +151,7 @@ _COLUMNS: Final = (
     "until",
     "trust_version",
 )
-_METADATA: Final = MetaData()
-_USE: Final = Table(
-    "shared_use",
-    _METADATA,
-    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
-    Column("at", BigInteger, nullable=False, index=True),
-    Column("license", String(255), nullable=False, index=True),
-    Column("identifier", String(255), nullable=False),
-    Column("side", String(16), nullable=False),
-    Column("code", BigInteger, nullable=False),
-    *(
-        Column(name, String(1024), nullable=False)
-        for name in (
-            "recipient",
-            "organization",
-            "operator",
-            "position",
-            "matter",
-            "case",
-            "purpose",
-            "ground",
-            "until",
-        )
-    ),
-    Column("trust_version", BigInteger, nullable=False),
-    Column("consent", LargeBinary(64), index=True),
-)
+_USE: Final = tables.shared_use
 
 
 class UseLog:
@@ -185,18 +159,10 @@ class UseLog:
 
     Args:
         register: the register.
-
-    Raises:
-        RegisterError: its table cannot be made.
     """
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        try:
-            with register.writing() as connection:
-                _METADATA.create_all(connection)
-        except SQLAlchemyError as error:
-            raise RegisterError("the table of uses cannot be made") from error
 
     def record(self, use: Use, *, license_key: str = "", consent: Consent | None = None) -> None:
         """Writes a use.

@@ -16,6 +16,7 @@ from sqlalchemy import (
     Integer,
     LargeBinary,
     MetaData,
+    String,
     Table,
     Text,
     text,
@@ -261,5 +262,77 @@ statement = Table(
     Column("statement", LargeBinary, nullable=False),
 )
 
-HEAD: Final = "0002"
+shared_use = Table(
+    "shared_use",
+    metadata,
+    # The database's own sequence: nobody reads uses by number, so that a gap harms nothing.
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("license", String(255), nullable=False, index=True),
+    Column("identifier", String(255), nullable=False),
+    Column("side", String(16), nullable=False),
+    Column("code", BigInteger, nullable=False),
+    Column("recipient", String(1024), nullable=False),
+    Column("organization", String(1024), nullable=False),
+    Column("operator", String(1024), nullable=False),
+    Column("position", String(1024), nullable=False),
+    Column("matter", String(1024), nullable=False),
+    Column("case", String(1024), nullable=False),
+    Column("purpose", String(1024), nullable=False),
+    Column("ground", String(1024), nullable=False),
+    Column("until", String(1024), nullable=False),
+    Column("trust_version", BigInteger, nullable=False),
+    Column("consent", LargeBinary(64), nullable=True, index=True),
+)
+
+objection_message = Table(
+    "objection_message",
+    metadata,
+    Column("case", LargeBinary(16), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=_NO_AUTOINCREMENT),
+    Column("token", LargeBinary, nullable=False),
+)
+
+bulk_job = Table(
+    "bulk_job",
+    metadata,
+    Column("name", Text, primary_key=True),
+    Column("state", Text, nullable=False),
+    Column("rows", BigInteger, nullable=False),
+    Column("issued", BigInteger, nullable=False),
+    Column("again", BigInteger, nullable=False),
+    Column("rejected", BigInteger, nullable=False),
+    Column("problem", Text, nullable=False),
+    # Which machine has the files of results, and when the job last moved.
+    Column("machine", Text, nullable=False),
+    Column("at", BigInteger, nullable=False),
+)
+
+confirmation = Table(
+    "confirmation",
+    metadata,
+    Column("id", Text, primary_key=True),
+    Column("authority", Text, nullable=False),
+    Column("kind", Text, nullable=False),
+    Column("type_code", Text, nullable=False),
+    Column("case_number", Text, nullable=False),
+    # Authority and case number while the act waits: one act waits under a case number. NULL afterwards.
+    Column("live", Text, nullable=True, unique=True),
+    # The whole call while it waits. NULL afterwards: who decided stays, personal data goes.
+    Column("content", Text, nullable=True),
+    Column("images", Text, nullable=True),
+    Column("digest", LargeBinary, nullable=False),
+    Column("partner", Text, nullable=False),
+    Column("proposed_at", BigInteger, nullable=False),
+    Column("expires_at", BigInteger, nullable=False),
+    Column("state", Text, nullable=False),
+    Column("confirmer", Text, nullable=False),
+    Column("second_operator", Text, nullable=False),
+    Column("decided_at", BigInteger, nullable=True),
+    Column("because", Text, nullable=False),
+    Index("ix_confirmation_waiting", "authority", "state", "proposed_at"),
+    Index("ix_confirmation_case", "authority", "case_number"),
+)
+
+HEAD: Final = "0003"
 """The migration that these tables correspond to."""

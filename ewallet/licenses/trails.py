@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, Table, insert, select
+from sqlalchemy import insert, select
 
 from ewallet.errors import Conflict, NotFound
+from ewallet.licenses import tables
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -15,14 +16,7 @@ if TYPE_CHECKING:
 
     from ewallet.licenses.register import Register
 
-_METADATA: Final = MetaData()
-_MESSAGE: Final = Table(
-    "objection_message",
-    _METADATA,
-    Column("case", LargeBinary(16), primary_key=True),
-    Column("place", Integer, primary_key=True, autoincrement=False),
-    Column("token", LargeBinary, nullable=False),
-)
+_MESSAGE: Final = tables.objection_message
 
 
 class Trails:
@@ -30,15 +24,10 @@ class Trails:
 
     Args:
         register: the register.
-
-    Raises:
-        RegisterError: its table cannot be made.
     """
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        with register.writing() as connection:
-            _METADATA.create_all(connection)
 
     def keep(self, case: bytes, tokens: Sequence[bytes]) -> None:
         """Keeps a trail; it may only be longer than what is kept, and must begin with it.

@@ -1,0 +1,176 @@
+"""Registers of every older version are brought up to date with what is in them, on both kinds of database."""
+
+import pytest
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+)
+
+from ewallet.errors import RegisterError
+from ewallet.licenses import tables
+from ewallet.licenses.jobs import Jobs
+from ewallet.licenses.register import Register
+from ewallet.licenses.sharing import Use, UseLog
+from ewallet.licenses.trails import Trails
+from tests.agency import NOW, Agency
+
+BESIDE = ("shared_use", "objection_message")
+SINCE = {"0001": ("statement", *BESIDE, "bulk_job", "confirmation")}
+SINCE["0002"] = SINCE["0001"][1:]
+SINCE["0002 with uses"] = SINCE["0002"]
+
+# As the code made them beside the migrations, before 0003: whoever had opened them has them.
+_OLD = MetaData()
+Table(
+    "shared_use",
+    _OLD,
+    Column("id", BigInteger().with_variant(Integer(), "sqlite"), primary_key=True, autoincrement=True),
+    Column("at", BigInteger, nullable=False, index=True),
+    Column("license", String(255), nullable=False, index=True),
+    Column("identifier", String(255), nullable=False),
+    Column("side", String(16), nullable=False),
+    Column("code", BigInteger, nullable=False),
+    *(
+        Column(name, String(1024), nullable=False)
+        for name in ("recipient", "organization", "operator", "position", "matter", "case", "purpose")
+    ),
+    Column("ground", String(1024), nullable=False),
+    Column("until", String(1024), nullable=False),
+    Column("trust_version", BigInteger, nullable=False),
+    Column("consent", LargeBinary(64), index=True),
+)
+Table(
+    "objection_message",
+    _OLD,
+    Column("case", LargeBinary(16), primary_key=True),
+    Column("place", Integer, primary_key=True, autoincrement=False),
+    Column("token", LargeBinary, nullable=False),
+)
+
+
+def use(identifier):
+    texts = [column.name for column in _OLD.tables["shared_use"].columns][6:14]
+    return Use(
+        at=1,
+        identifier=identifier,
+        side="supplied",
+        code=0,
+        until="2026-12-01",
+        trust_version=1,
+        **dict.fromkeys(texts, "x"),
+    )
+
+
+def _made_older(register, version):
+    """Takes away what a version did not have yet."""
+    with register.writing() as connection:
+        for table in SINCE[version]:
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+        if version == "0002 with uses":
+            _OLD.create_all(connection)
+        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version[:4]}'")
+
+
+@pytest.mark.parametrize("version", SINCE)
+def test_an_older_register_is_brought_up_to_date(database, version):
+    with Register.open(database) as register:
+        issued = Agency(register).issue(n=1)
+        _made_older(register, version)
+        kept = version == "0002 with uses"
+        if kept:
+            UseLog(register).record(use(issued.license.identifier))
+            Trails(register).keep(b"c" * 16, [b"first"])
+    with pytest.raises(RegisterError, match=f"version {version[:4]}: migrate to {tables.HEAD}"):
+        Register.open(database)
+
+    with Register.open(database, migrate=True) as register:
+        assert register.license(issued.license.identifier) == issued.license
+        assert len(register.feed()) == 1
+        log, trails = UseLog(register), Trails(register)
+        assert [each.identifier for each in log.since(0)] == ([issued.license.identifier] if kept else [])
+        assert trails.cases() == ((b"c" * 16,) if kept else ())
+        log.record(use("later"))
+        trails.keep(b"d" * 16, [b"first", b"second"])
+        assert log.since(0)[0].identifier == "later"
+        assert trails.trail(b"d" * 16) == (b"first", b"second")
+        Jobs(register).take("a" * 64, machine="m", here=False, now=NOW)
+        Agency(register).issue(n=2)
+        with register.reading() as connection:
+            assert not connection.execute(select(tables.confirmation)).all()
+    Register.open(database).close()
+
+
+def test_the_tables_made_beside_the_migrations_were_the_same(tmp_path):
+    """A register of today has no other columns or indexes than one whose uses the migration made."""
+    found = {}
+    for version in SINCE:
+        path = tmp_path / f"{version}.db"
+        with Register.open(path) as register:
+            _made_older(register, version)
+        with Register.open(path, migrate=True) as register, register.reading() as connection:
+            inspector = inspect(connection)
+            found[version] = {
+                name: (
+                    [
+                        (each["name"], str(each["type"]), each["nullable"])
+                        for each in inspector.get_columns(name)
+                    ],
+                    sorted((each["name"], *each["column_names"]) for each in inspector.get_indexes(name)),
+                )
+                for name in inspector.get_table_names()
+            }
+    assert found["0001"] == found["0002"] == found["0002 with uses"]
+    assert {"shared_use", "objection_message", "bulk_job", "confirmation"} < set(found["0001"])
+
+
+def test_an_upgrade_that_fails_changes_nothing(database):
+    with Register.open(database) as register:
+        _made_older(register, "0002")
+        with register.writing() as connection:  # somebody's own table stands in the way
+            connection.exec_driver_sql("CREATE TABLE confirmation (id INTEGER)")
+    with pytest.raises(RegisterError):
+        Register.open(database, migrate=True)
+    with Register.open.__func__(_Unready, database) as register, register.reading() as connection:
+        names = inspect(connection).get_table_names()
+        assert "shared_use" not in names
+        assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0002"
+
+
+class _Unready(Register):
+    """A register that is looked into without asking for its version."""
+
+    def _ready(self, *, migrate):
+        pass
+
+
+def test_a_register_of_a_newer_version_is_left_alone(database):
+    with Register.open(database) as register, register.writing() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    for migrate in (False, True):
+        with pytest.raises(RegisterError, match="newer ewallet"):
+            Register.open(database, migrate=migrate)
+
+
+def test_reading_uses_and_objections_writes_nothing(database):
+    """Opening them used to make tables: a register that can only be read could not be read."""
+    with Register.open(database) as register:
+        with register.reading() as connection:
+            before = connection.execute(select(tables.setting)).all()
+        UseLog(register)
+        Trails(register)
+        assert UseLog(register).since(0) == ()
+        with register.writing() as connection:
+            connection.execute(insert(tables.setting).values(name="x", value=b"y"))
+            # Inside another writer's transaction: nothing here waits for its lock.
+            UseLog(register)
+            Trails(register)
+        with register.reading() as connection:
+            assert len(connection.execute(select(tables.setting)).all()) == len(before) + 1
