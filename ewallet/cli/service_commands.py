@@ -187,6 +187,12 @@ _FILE = click.option("--file", type=click.Path(path_type=Path), required=True, h
     help="Client certificate, PEM or DER, instead of a key; two while one replaces the other.",
 )
 @click.option("--with-key", is_flag=True, help="A key beside the certificate: each call needs both.")
+@click.option(
+    "--attests-second-officer",
+    "attests",
+    is_flag=True,
+    help="Its own system has a second officer confirm: `second_operator` of its calls counts.",
+)
 def add(
     name: str,
     file: Path,
@@ -195,6 +201,7 @@ def add(
     rate: int,
     certificates: tuple[Path, ...],
     with_key: bool,  # noqa: FBT001 (a flag of the command line)
+    attests: bool,  # noqa: FBT001 (same)
 ) -> int:
     """Add a partner and print its key, once; for a certificate, its SHA-256."""
     from ewallet.service.doors import Role, add_partner  # noqa: PLC0415 (an extra)
@@ -202,6 +209,8 @@ def add(
     digests = [_certificate(each) for each in certificates]
     if len(set(digests)) < len(digests):
         raise click.UsageError("one certificate twice")
+    if attests and "issuer" not in roles:
+        raise click.UsageError("--attests-second-officer is for the role issuer")
     key = add_partner(
         file,
         name=name,
@@ -210,6 +219,7 @@ def add(
         rate=rate,
         certificates=digests,
         with_key=with_key or not digests,
+        attests_second_officer=attests,
     )
     for shown in (key, *digests):
         if shown:
@@ -249,7 +259,8 @@ def list_(file: Path) -> int:
 
     for each in sorted(load_partners(file), key=lambda one: one.name):
         known_by = [*(["key"] if each.digest else []), *(one[:16] for one in each.certificates)]
-        shown = ",".join(sorted(each.roles)), each.entity or "-", each.rate, ",".join(known_by)
+        roles = [*sorted(each.roles), *(["attests-second-officer"] if each.attests_second_officer else [])]
+        shown = ",".join(roles), each.entity or "-", each.rate, ",".join(known_by)
         print(each.name, *shown, sep="\t")
     return 0
 

@@ -70,6 +70,8 @@ class Partner:
         entity: URI under which the trust lists name it; empty if they do not.
         rate: calls in a minute.
         certificates: SHA-256 of its client certificates in DER, hex: two while one replaces the other.
+        attests_second_officer: its own system has a second officer confirm, so that a call's
+            `second_operator` counts. Without it another partner confirms (`ewallet.licenses.confirmations`).
     """
 
     name: str
@@ -78,6 +80,7 @@ class Partner:
     entity: str = ""
     rate: int = 600
     certificates: tuple[str, ...] = ()
+    attests_second_officer: bool = False
 
 
 def _digest(key: str) -> str:
@@ -130,6 +133,8 @@ def _partner(row: Any) -> Partner:
     for each in (*partner.certificates, *((partner.digest,) if partner.digest else ())):
         if not _DIGEST.fullmatch(each):
             raise ValueError("not a digest")
+    if type(partner.attests_second_officer) is not bool:  # the text "false" would count as yes
+        raise TypeError("attests_second_officer is true or false")
     return partner
 
 
@@ -156,6 +161,7 @@ def add_partner(
     rate: int = 600,
     certificates: Iterable[str] = (),
     with_key: bool = True,
+    attests_second_officer: bool = False,
 ) -> str:
     """Adds a partner.
 
@@ -167,6 +173,7 @@ def add_partner(
         rate: calls in a minute.
         certificates: digests of its client certificates; with a key, both are needed in each call.
         with_key: whether it gets a key; without one it needs a certificate.
+        attests_second_officer: see `Partner`; an issuer only.
 
     Returns:
         Its key: shown once; empty without one.
@@ -174,9 +181,11 @@ def add_partner(
     Raises:
         ConfigError: the file is wrong.
         Conflict: the name or a certificate is taken.
-        ValueError: neither key nor certificate, or one certificate twice.
+        ValueError: neither key nor certificate, or one certificate twice; one that does not issue attests.
     """
-    listed = tuple(certificates)
+    listed, granted = tuple(certificates), frozenset(roles)
+    if attests_second_officer and Role.ISSUER not in granted:
+        raise ValueError("only an issuer has officers to attest to")
     if not (listed or with_key) or len(set(listed)) < len(listed):
         raise ValueError("a partner is known by a key or by certificates, each once")
     known = load_partners(file) if file.exists() else ()
@@ -188,11 +197,12 @@ def add_partner(
     key = new_key() if with_key else ""
     partner = Partner(
         name=name,
-        roles=frozenset(roles),
+        roles=granted,
         digest=_digest(key) if key else "",
         entity=entity,
         rate=rate,
         certificates=listed,
+        attests_second_officer=attests_second_officer,
     )
     save_partners(file, [*known, partner])
     return key
@@ -290,6 +300,7 @@ class Doors:
             return None
         partner = self._who(key if scheme.lower() == "bearer" else "", certificate, keyed=bool(key))
         call.scope["ewallet.partner"], call.scope["ewallet.entity"] = partner.name, partner.entity
+        call.scope["ewallet.caller"] = partner
         if not partner.roles & roles:
             raise Problem(403, "this partner has another role", code=100)
         self._spend(partner.name, partner.rate)
