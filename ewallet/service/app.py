@@ -23,6 +23,7 @@ from ewallet.licenses.sharing import UseLog as SharedUses
 from ewallet.licenses.trails import Trails
 from ewallet.service import examples
 from ewallet.service.chores import Chores
+from ewallet.service.deciding import Decisions
 from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, WATCH, Doors
 from ewallet.service.http import Face, Problem
 from ewallet.service.issuing import Agency
@@ -120,6 +121,8 @@ def create_app(settings: Settings) -> FastAPI:
     )
     calls = _Calls(app, doors)
     _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics, desk=desk))
+    decisions = Decisions(terminal=terminal, settings=settings, metrics=metrics, guard=guard, desk=desk)
+    calls.add("POST", "/v1/decisions", decisions.decide, roles=COUNTER, tag="counter", **examples.DECIDE)
     if settings.ratings is not None:
         _add_ratings(calls, Ratings(service=RatingService(settings.ratings), settings=settings))
     _add_publishing(calls, settings)

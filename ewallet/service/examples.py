@@ -78,6 +78,13 @@ _ACCEPTED: Final = {
     "at": "2026-03-02T04:20:05+00:00",
 }
 
+_USE: Final[dict[str, Any]] = {
+    "type": "object",
+    "description": "What it is for: goes to the record and the receipt.",
+    "additionalProperties": False,
+    "properties": dict.fromkeys(("officer", "matter", "case", "purpose"), _TEXT),
+}
+
 VERIFY: Final[dict[str, Any]] = {
     "summary": "Verify a code, presentation, seal or document; a picture or PDF",
     "requestBody": _body(
@@ -86,12 +93,7 @@ VERIFY: Final[dict[str, Any]] = {
             "properties": {
                 "text": {**_TEXT, "description": "What was scanned."},
                 "answering": {**_TEXT, "description": "The question (EWQ) that this must answer."},
-                "use": {
-                    "type": "object",
-                    "description": "What it is for: goes to the record and the receipt.",
-                    "additionalProperties": False,
-                    "properties": dict.fromkeys(("officer", "matter", "case", "purpose"), _TEXT),
-                },
+                "use": _USE,
             },
         },
         {"text": "EWC2KCE..."},
@@ -100,6 +102,45 @@ VERIFY: Final[dict[str, Any]] = {
         ),
     ),
     "responses": _answers(_ACCEPTED, 400, 401, 403, 408, 409, 413, 415, 422, 429, 501, 503),
+}
+
+DECIDE: Final[dict[str, Any]] = {
+    "summary": "Decide by hand what ended undecided, with the reason",
+    "status": 201,
+    "requestBody": _body(
+        {
+            "required": ["text", "officer", "reason", "go_ahead"],
+            "properties": {
+                "text": {**_TEXT, "description": "What was scanned: it must end undecided again."},
+                "answering": {**_TEXT, "description": "The question (EWQ) that it answers."},
+                "officer": {**_TEXT, "description": "Who decides.", "maxLength": 200},
+                "reason": {**_TEXT, "description": "Why.", "maxLength": 500},
+                "go_ahead": {"type": "boolean"},
+                "use": _USE,
+            },
+        },
+        {
+            "text": "EWL2KCE...",
+            "officer": "clerk 1",
+            "reason": "no rule between the two provinces; the issuer confirmed it by telephone",
+            "go_ahead": True,
+            "use": {"matter": "M-1", "case": "2026-0042"},
+        },
+    ),
+    "responses": _answers(
+        {
+            "decided": "by hand",
+            "go_ahead": True,
+            "outcome": "UNDECIDED",
+            "reason": "recognition.no_rule",
+            "recorded": 1204,
+            "receipt": None,
+            "at": "2026-03-02T04:20:05+00:00",
+        },
+        *(400, 401, 403, 408, 409, 413, 415, 422, 429, 503),
+        status=201,
+        text="Recorded; the outcome stays UNDECIDED. 409: decided by now (`found`), or no log is kept here.",
+    ),
 }
 
 CHALLENGE: Final[dict[str, Any]] = {

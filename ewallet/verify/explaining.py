@@ -52,6 +52,8 @@ _FIRST_STEPS: Final = (
 
 MAX_REASON: Final = 500
 """Characters of a reason given by hand."""
+MAX_OFFICER: Final = 200
+"""Characters of an officer's name."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,13 +129,28 @@ class ManualDecision:
     def __post_init__(self) -> None:
         if self.verification.outcome is not Outcome.UNDECIDED:
             raise ValueError("only what could not be decided is decided by hand")
-        if not 0 < len(self.reason.strip()) <= MAX_REASON or not self.officer.strip():
-            raise ValueError("a decision by hand names its reason and its officer")
+        check_words(officer=self.officer, reason=self.reason)
 
     @property
     def outcome(self) -> Outcome:
         """UNDECIDED, whatever was decided: a screen shows it in orange, never in green."""
         return Outcome.UNDECIDED
+
+
+def check_words(*, officer: str, reason: str) -> None:
+    """Whether officer and reason say anything: signs and spaces alone name nobody and nothing.
+
+    Raises:
+        ValueError: one of them is missing, or too long.
+    """
+    if not _says(officer) or not officer.isprintable() or len(officer) > MAX_OFFICER:
+        raise ValueError(f"officer: who decides, one line of at most {MAX_OFFICER} characters")
+    if not _says(reason) or len(reason) > MAX_REASON:
+        raise ValueError(f"reason: why, at most {MAX_REASON} characters")
+
+
+def _says(text: str) -> bool:
+    return any(map(str.isalnum, text))
 
 
 def decide_by_hand(
