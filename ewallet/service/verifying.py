@@ -17,7 +17,7 @@ from ewallet.service.http import Problem, answer, media_type, member, read_body,
 from ewallet.service.receipting import use_from
 from ewallet.verify.files import MAX_FILE
 from ewallet.verify.receipts import Use
-from ewallet.verify.report import to_json, to_text
+from ewallet.verify.report import to_json
 from ewallet.verify.requests import ask, from_dcql
 
 if TYPE_CHECKING:
@@ -84,7 +84,7 @@ class Counter:
         if self.desk is not None and verifier is not None:
             said |= await run_in_threadpool(self.desk.record, found, use, verifier)
         self.metrics.outcome(found.outcome.value, found.reason.code if found.reason else "")
-        return answer(to_text(said))
+        return answer(said)
 
     def _remember(self, text: str, found: Verification, said: dict[str, Any]) -> None:
         """Tells when this process has accepted the very same text before: "already used at", no riddle."""
