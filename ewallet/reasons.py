@@ -119,6 +119,15 @@ _TABLE: Final[tuple[tuple[str, Outcome, Layer, str, str, str, str], ...]] = (
         "Ask for the rotating code.",
     ),
     (
+        "code.supply",
+        _NO,
+        _G,
+        "这是用证码：窗口凭它调取一次证照，它不能用来核验。",
+        "This is a supply code: a window retrieves a license with it once; it is not for verifying.",
+        "请用它调取证照，或请对方出示证照本身。",
+        "Retrieve the license with it, or ask for the license itself.",
+    ),
+    (
         "code.expired",
         _NO,
         _G,

@@ -18,9 +18,10 @@ QUESTION: Final = "EWQ"
 PAPER: Final = "EWP"
 DISPLAY: Final = "EWD"
 SEAL: Final = "EWS"
+SUPPLY: Final = "EWU"
 
-PREFIXES: Final = (CODE, LICENSE, QUESTION, PAPER, DISPLAY, SEAL)
-"""Identity code, license presentation, challenge or request, paper code, display code, seal."""
+PREFIXES: Final = (CODE, LICENSE, QUESTION, PAPER, DISPLAY, SEAL, SUPPLY)
+"""Identity code, license presentation, challenge or request, paper code, display code, seal, supply code."""
 
 _OURS: Final = re.compile(r"EW[A-Z]")
 _LINE_ENDS: Final = "\r\n"

@@ -102,10 +102,10 @@ WORDS: Final[Mapping[Code, tuple[str, str]]] = {
 
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Ask:
-    """What somebody asks for.
+    """What somebody asks for: a license by its holder or number, or what a supply code lets retrieve.
 
     Attributes:
-        type: type code, Shanghai's code or short name.
+        type: type code, Shanghai's code or short name; empty with a supply code, as what follows.
         holder: number of the holder; empty where the license number is given.
         number: license number; empty where the holder is given.
         recipient: URI under which the trust lists name who receives the copy.
@@ -120,9 +120,11 @@ class Ask:
         until: last day of the copy's use.
         basis: id of a legal basis; empty with a consent.
         consent: the holder's consent; empty with a legal basis.
+        code: supply code (`ewallet.licenses.supply_code`): stands for `type`, `holder`, `number`, `region`,
+            `basis` and `consent`, which are empty then.
     """
 
-    type: str
+    type: str = ""
     holder: str = ""
     number: str = ""
     recipient: str
@@ -133,32 +135,30 @@ class Ask:
     matter_name: str
     case: str
     purpose: str
-    region: str
+    region: str = ""
     until: date
     basis: str = ""
     consent: bytes = b""
+    code: str = ""
 
     def missing(self) -> str:
-        """The first required field that is empty; empty if none is."""
-        for name in (
-            "type",
-            "recipient",
-            "organization",
-            "operator",
-            "position",
-            "matter",
-            "matter_name",
-            "case",
-            "purpose",
-            "region",
-        ):
+        """The first required field that is empty, or one too many beside a supply code; empty if none."""
+        for name in _ALWAYS:
+            if not getattr(self, name):
+                return name
+        if self.code:
+            more = [name for name in _WITHOUT_CODE if getattr(self, name)]
+            return f"code: or {more[0]}, not both" if more else ""
+        for name in ("type", "region"):
             if not getattr(self, name):
                 return name
         return "" if self.holder or self.number else "holder"
 
     def to_claim(self) -> dict[str, Any]:
-        """The ask as CBOR data."""
+        """The ask as CBOR data; an ask without a code has no such member, as older services know it."""
         given = {item.name: getattr(self, item.name) for item in fields(self)}
+        if not self.code:
+            del given["code"]
         return {**given, "until": self.until.isoformat()}
 
     @classmethod
@@ -169,10 +169,10 @@ class Ask:
             Malformed: not of this form.
         """
         names = {item.name for item in fields(cls)}
-        if not isinstance(claim, dict) or set(claim) != names:
+        if not isinstance(claim, dict) or set(claim) | {"code"} != names or claim.get("code") == "":
             raise Malformed("an ask of another form")
         if type(claim["consent"]) is not bytes or not all(
-            type(claim[name]) is str for name in names - {"consent"}
+            type(claim[name]) is str for name in set(claim) - {"consent"}
         ):
             raise Malformed("an ask with values of other types")
         try:
@@ -180,6 +180,19 @@ class Ask:
         except ValueError as error:
             raise Malformed("an ask without an end date") from error
         return cls(**{**claim, "until": until})
+
+
+_ALWAYS: Final = (
+    "recipient",
+    "organization",
+    "operator",
+    "position",
+    "matter",
+    "matter_name",
+    "case",
+    "purpose",
+)
+_WITHOUT_CODE: Final = ("type", "holder", "number", "region", "consent", "basis")
 
 
 # --- asks ---------------------------------------------------------------------------------------------------

@@ -298,6 +298,8 @@ class Verifier:
                 self._presentation(walk, data, answering)
             elif prefix in _STATIC_KINDS:
                 self._static(walk, prefix, scanned)
+            elif prefix == text.SUPPLY:
+                self._supply_code(walk, scanned)
             else:
                 raise Refused("code.unreadable", "a question, not an answer")
 
@@ -318,6 +320,13 @@ class Verifier:
             self._paper(walk, scanned)
         else:
             self._display(walk, scanned)
+
+    def _supply_code(self, walk: _Walk, scanned: str) -> None:
+        from ewallet.licenses.supply_code import parse_supply_code  # noqa: PLC0415 (rare)
+
+        parse_supply_code(scanned)  # 1
+        walk.enter(2)
+        raise Refused("code.supply", "it lets a license be retrieved, and proves nothing here")
 
     # --- identity codes -------------------------------------------------------------------------------------
 
