@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from ewallet.verify.terminal import Terminal
 
 _PARTS: Final = {
-    "scan": (("zxingcpp", "pypdfium2", "pypdf"), "read pictures and PDFs"),
-    "print": (("typst", "pypdfium2", "pypdf"), "print licenses"),
+    "scan": (("zxingcpp", "pypdfium2"), "read pictures and PDFs"),
+    "print": (("typst", "pypdfium2"), "print licenses"),
     "service": (("fastapi", "uvicorn"), "serve the counter page and the HTTP API"),
     "pkcs11": (("pkcs11",), "sign with a token"),
     "postgres": (("psycopg",), "keep a register or guard in PostgreSQL"),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import subprocess
 import sys
 from datetime import timedelta
@@ -208,3 +209,20 @@ def test_the_shell_completes_commands(shell):
         [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=False
     )
     assert "_EWALLET_COMPLETE" in done.stdout
+
+
+def test_doctor_asks_for_modules_that_the_extra_installs():
+    from importlib.metadata import packages_distributions, requires
+
+    from ewallet.cli.doctor_command import _PARTS
+
+    installed = packages_distributions()
+    for extra, (modules, _) in _PARTS.items():
+        wanted = {
+            re.split(r"[^A-Za-z0-9_.-]", each)[0].lower()
+            for each in requires("ewallet") or []
+            if re.search(rf"extra == ['\"]{extra}['\"]", each)
+        }
+        for module in modules:
+            if module in installed:
+                assert wanted & {name.lower() for name in installed[module]}, (extra, module)
