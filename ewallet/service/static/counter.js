@@ -141,6 +141,7 @@ function wipe() {
   clearInterval(clock);
   scanner.reset();
   for (const id of ["details", "sentence", "advice", "reason", "outcome-word", "announce"]) $(id).replaceChildren();
+  closeDecision();
   $("outcome").className = "";
   delete $("outcome").dataset.outcome;
   $("number-field").value = $("file").value = $("key-field").value = "";
@@ -151,6 +152,7 @@ function wipe() {
 // The next person: with the camera, if the last code came from it.
 function back() {
   const again = cameFromCamera && view;
+  draft = null;
   wipe();
   if (again) return openCamera();
   cameFromCamera = false;
@@ -184,7 +186,8 @@ function scanned(text, lastKey = performance.now()) {
   if (settings.practice) return practise(text.startsWith("EW") ? "ACCEPTED" : "REJECTED");
   const answering = question?.text ?? "";
   if (answering) question = null; // a question is answered once
-  return run((signal) => service.verifyText(text, answering, signal), read, lastKey);
+  const readText = (answer) => ({...read(answer), text, answering});
+  return run((signal) => service.verifyText(text, answering, signal), readText, lastKey);
 }
 
 function dropped(file) {
@@ -265,24 +268,30 @@ function show(found, lastKey) {
   root.scrollTop = 0;
   if (settings.sound) sound(found.outcome);
   countDown(settings.kiosk ? RETURN[found.outcome] : FORGET);
+  if (draft && mayDecide(found)) openDecision();
+  else if (!found.keepsDraft) draft = null;
   if (lastKey) requestAnimationFrame(() => setTimeout(() => performance.measure("outcome drawn", {start: lastKey})));
 }
 
 function draw(found) {
   const {lang} = settings, mark = found.real ? "" : `${word("practice_mark", lang)} · `;
   const sentence = found.used ? word("used_at", lang, {time: found.used}) : say(found.sentence, lang);
-  $("sign").setAttribute("d", SIGNS[found.outcome]);
-  $("outcome-word").textContent = mark + say(WORDS[found.outcome], lang);
+  const title = say(found.title ?? WORDS[found.outcome], lang);
+  $("sign").setAttribute("d", SIGNS[found.manual ? "MANUAL" : found.outcome]);
+  $("outcome").toggleAttribute("data-manual", Boolean(found.manual));
+  $("outcome-word").textContent = mark + title;
   $("sentence").textContent = sentence;
   $("advice").textContent = say(found.advice, lang);
   $("reason").textContent = found.reason;
-  $("announce").textContent = `${mark}${say(WORDS[found.outcome], lang)}${lang === "zh" ? "。" : ". "}${sentence}${lang === "zh" ? "" : " "}${say(found.advice, lang)}`;
+  $("announce").textContent = `${mark}${title}${lang === "zh" ? "。" : ". "}${sentence}${lang === "zh" ? "" : " "}${say(found.advice, lang)}`;
   const box = $("details");
-  box.hidden = !found.answer;
+  $("card").hidden = !found.answer;
+  $("by-hand").hidden = !mayDecide(found) || !$("decide").hidden;
   box.setAttribute("aria-label", word("layers", lang));
   box.replaceChildren(...(found.answer ? details(found.answer, {lang, full}) : []));
   if (found.answer && hasMasked(found.answer)) box.append(unmaskButton());
-  if (found.answer?.receipt) box.append(receiptButton(found.answer.receipt));
+  const receipt = found.manual ? found.manual.receipt : found.answer?.receipt;
+  if (receipt) box.append(receiptButton(receipt));
 }
 
 // The signed receipt, for the holder's phone: who used what, when, what for.
@@ -306,6 +315,82 @@ function unmaskButton() {
     $("unmask").focus();
   });
   return button;
+}
+
+// --- deciding by hand ----------------------------------------------------------------------------------------
+
+// Words that wait for a fresh code, since the last one ran out while they were written; the officer's name.
+let draft = null, officer = "";
+
+// Only a text that the service answered and recorded as undecided, and only where an officer sits.
+function mayDecide(found) {
+  return found.outcome === "UNDECIDED" && found.real && !found.manual && Boolean(found.text)
+    && Number.isInteger(found.answer?.recorded) && !settings.kiosk && !settings.practice;
+}
+
+function openDecision() {
+  $("decide").hidden = false;
+  $("by-hand").hidden = true;
+  $("decide-officer").value = draft?.officer ?? officer;
+  $("decide-reason").value = draft?.reason ?? "";
+  if (!draft) $($("decide-officer").value ? "decide-reason" : "decide-officer").focus();
+  $("card").scrollTop = 0;
+}
+
+function closeDecision() {
+  $("decide").hidden = $("decide-alert").hidden = true;
+  $("decide-officer").value = $("decide-reason").value = "";
+  delete $("decide-alert").dataset.word;
+}
+
+function decideAlert(key, field) {
+  $("decide-alert").dataset.word = key; // follows the language
+  $("decide-alert").textContent = word(key, settings.lang);
+  $("decide-alert").hidden = false;
+  if (field) $(field).focus();
+}
+
+async function decide(goAhead) {
+  if (working) return; // pressed twice
+  const asked = view, words = {officer: $("decide-officer").value.trim(), reason: $("decide-reason").value.trim()};
+  if (!/[\p{L}\p{N}]/u.test(words.officer)) return decideAlert("decide_no_officer", "decide-officer");
+  if (!/[\p{L}\p{N}]/u.test(words.reason)) return decideAlert("decide_no_reason", "decide-reason");
+  const mine = working = new AbortController();
+  const {status, body, problem} = await service.decide({text: asked.text, answering: asked.answering, goAhead, ...words}, mine.signal);
+  if (working !== mine) return; // wiped, or another scan came
+  working = null;
+  officer = words.officer;
+  if (body) return decided(asked, body, words.officer);
+  draft = words;
+  if (status === 401) return lock();
+  if (problem?.found) {
+    wipe();
+    return show({...read(problem.found), keepsDraft: problem.outcome === "REJECTED"});
+  }
+  decideAlert(status === 0 ? "decide_failed" : status === 409 ? "decide_no_log" : status === 422 ? "decide_no_reason" : "decide_refused");
+}
+
+// Orange, whatever was decided: nothing was verified.
+function decided(asked, {go_ahead: goAhead, outcome, recorded, receipt}, who) {
+  if (outcome !== "UNDECIDED" || !Number.isInteger(recorded)) return decideAlert("decide_failed");
+  draft = null;
+  wipe();
+  const pair = (key, parts = () => ({})) => ["zh", "en"].map((lang) => word(key, lang, parts(lang)));
+  const bare = (lang) => say(asked.sentence, lang).replace(/[。.]$/, "");
+  show({
+    ...asked, text: "", outcome: "UNDECIDED", manual: {receipt}, title: pair(goAhead ? "manual_go" : "manual_stop"),
+    sentence: pair("manual_sentence", (lang) => ({why: bare(lang), officer: who, n: recorded})),
+    advice: pair(goAhead ? "manual_go_step" : "manual_stop_step"),
+  });
+}
+
+function listenToDecisions() {
+  $("by-hand").addEventListener("click", openDecision);
+  $("decide-close").addEventListener("click", () => { closeDecision(); draw(view); $("by-hand").focus(); });
+  $("decide").addEventListener("submit", (event) => event.preventDefault()); // Enter decides nothing
+  for (const each of document.querySelectorAll("[data-decide]")) {
+    each.addEventListener("click", () => decide(each.dataset.decide === "go"));
+  }
 }
 
 // The screen empties by itself; any key or touch gives it the whole time again.
@@ -504,6 +589,7 @@ function listenToButtons() {
 listenToKeys();
 listenToDrops();
 listenToButtons();
+listenToDecisions();
 screen("ready");
 applySettings();
 poll();

@@ -8,6 +8,7 @@ export const SIGNS = {
   REJECTED: "M40 40l40 40M80 40l-40 40",
   UNDECIDED: "M45 48c0-24 32-22 31 0-1 12-16 13-16 25M60 88v1",
   STATUS: "M60 36v1M60 55v32",
+  MANUAL: "M42 78l5-19 26-26 14 14-26 26zM66 40l14 14",
 };
 const LAYERS = ["genuine", "in force", "accepted here"];
 const LAYER_SIGNS = {passed: SIGNS.ACCEPTED, failed: SIGNS.REJECTED, open: SIGNS.UNDECIDED, none: "M42 60h36"};

@@ -3,6 +3,7 @@
 
 const PATIENCE = 10_000; // ms
 const KEPT = "ewallet-key";
+const NOTHING = {status: 0, body: null, problem: null};
 
 // --- the API key: in this tab's session storage, never in an address ------------------------------------------
 
@@ -26,9 +27,10 @@ async function ask(path, options, signal) {
       signal: signal ? AbortSignal.any([signal, limit]) : limit, ...options,
       headers: {...options.headers, ...(key() ? {Authorization: `Bearer ${key()}`} : {})},
     });
-    return {status: answer.status, body: answer.ok ? await answer.json() : null};
+    const said = await answer.json().catch(() => null);
+    return answer.ok && said === null ? NOTHING : {status: answer.status, body: answer.ok ? said : null, problem: answer.ok ? null : said};
   } catch {
-    return {status: 0, body: null};
+    return NOTHING;
   }
 }
 
@@ -39,6 +41,12 @@ const post = (value) => ({
 // One text, as it was scanned; `answering` is the question on the screen, or empty.
 export function verifyText(text, answering, signal) {
   return ask("/v1/verify", post(answering ? {text, answering} : {text}), signal);
+}
+
+// What an officer decided by hand after "undecided"; a refusal comes back as `problem`.
+export function decide({text, answering, officer, reason, goAhead}, signal) {
+  const given = {text, officer, reason, go_ahead: goAhead};
+  return ask("/v1/decisions", post(answering ? {...given, answering} : given), signal);
 }
 
 // A picture or PDF as bytes.

@@ -19,7 +19,7 @@ let whose = "person", tab = "code", town = null;
 const wallet = {passes: {}, licenses: [], key: null, uses: []};
 
 const word = (key, parts = {}) =>
-  Object.entries(parts).reduce((text, [name, value]) => text.replace(`{${name}}`, value), say(WORDS[key], lang));
+  Object.entries(parts).reduce((text, [name, value]) => text.replace(`{${name}}`, () => value), say(WORDS[key], lang));
 const hex = (data) => Array.from(data, (byte) => byte.toString(16).padStart(2, "0")).join("");
 const unhex = (text) => Uint8Array.from(text.match(/../g) ?? [], (pair) => parseInt(pair, 16));
 

@@ -91,6 +91,26 @@ export const WORDS = {
   original: ["原证照", "As issued"],
   code_word: ["代码", "code"],
   used_at: ["此码已于 {time} 使用过。", "Already used at {time}."],
+  by_hand: ["人工决定", "Decide by hand"],
+  decide_more: [
+    "机器无法判定，由您决定，并写明原因。决定会留下记录；屏幕保持橙色，不会变绿。",
+    "The machine cannot tell: you decide, and write down why. It is recorded; the screen stays orange and never turns green.",
+  ],
+  decide_officer: ["经办人员", "Officer"],
+  decide_reason: ["原因（如何核实的）", "Why (how you made sure)"],
+  decide_go: ["继续办理", "Go on"],
+  decide_stop: ["不办理", "Do not go on"],
+  decide_close: ["取消", "Cancel"],
+  decide_no_officer: ["请填写经办人员。", "Say who decides."],
+  decide_no_reason: ["请写明原因（500字以内）。", "Write down why (at most 500 characters)."],
+  decide_no_log: ["本机不留使用记录，不能在此人工决定。", "This service keeps no log of uses: nothing can be decided by hand here."],
+  decide_failed: ["没有收到回答，不知道是否已记录。可以再试一次；多出的记录会照实留下。", "No answer came: nobody knows whether it was recorded. Try again; a second record stays as it is."],
+  decide_refused: ["没有记录，这个决定不算数。请稍后再试。", "It was not recorded, so it does not count. Try again later."],
+  manual_go: ["人工决定： 继续办理", "Decided by hand: go on"],
+  manual_stop: ["人工决定： 不办理", "Decided by hand: do not go on"],
+  manual_sentence: ["机器未能判定（{why}）；由{officer}决定，记录第 {n} 号。", "Not verified ({why}); decided by {officer}, record no. {n}."],
+  manual_go_step: ["按人工流程办理。", "Go on by the manual path."],
+  manual_stop_step: ["告知对方原因，以及还可以怎样办理。", "Tell the person why, and what other way there is."],
   back_in: ["{n} 秒后返回", "Back in {n} s"],
   offline: ["离线核验", "Offline"],
   online: ["联网", "Online"],
@@ -171,4 +191,4 @@ export const YES_NO = {true: ["是", "yes"], false: ["否", "no"]};
 
 export const say = (pair, lang) => (pair ? pair[lang === "zh" ? 0 : 1] : "");
 export const word = (key, lang, parts = {}) =>
-  Object.entries(parts).reduce((text, [name, value]) => text.replace(`{${name}}`, value), say(WORDS[key], lang));
+  Object.entries(parts).reduce((text, [name, value]) => text.replace(`{${name}}`, () => value), say(WORDS[key], lang));
