@@ -12,7 +12,11 @@ EwalletError
 ├── RegisterError      the register refuses
 │   ├── NotFound       no such license, copy, version
 │   ├── Conflict       another live license, another officer, another content under one case number
-│   └── NotAllowed     the event is not allowed in the state that the license is in
+│   ├── NotAllowed     the event is not allowed in the state that the license is in
+│   │   └── SecondOfficerNeeded   it would be, with a second officer
+│   ├── SameOfficer    who confirms is who asked
+│   └── NotWaiting     what is to be confirmed was decided already, or its time is over
+├── UseLogError        the log of uses cannot be written or read, or its chain is broken
 ├── PrintError         a face cannot be drawn: the character and the place
 └── MissingExtra       an optional part is not installed: names the extra
 ```
@@ -124,6 +128,35 @@ class NotAllowed(RegisterError):
         )
         self.event = event
         self.state = state
+
+
+class SecondOfficerNeeded(NotAllowed):
+    """An event for which the type wants two officers; nothing else stands against it."""
+
+    def __init__(self, event: str, state: str) -> None:
+        super().__init__(event, state, "this type wants two officers for it")
+
+
+class SameOfficer(RegisterError):
+    """Who confirms is who asked: the same partner or the same officer."""
+
+
+class NotWaiting(RegisterError):
+    """An act that waits for nobody any more.
+
+    Attributes:
+        state: done, rejected, failed, expired; or confirming: another one is at it right now.
+        because: why, where somebody or something said so.
+    """
+
+    def __init__(self, state: str, because: str = "") -> None:
+        super().__init__(f"this act does not wait: {state}" + (f" ({because})" if because else ""))
+        self.state = state
+        self.because = because
+
+
+class UseLogError(EwalletError):
+    """The log of uses cannot be written or read, or its chain is broken."""
 
 
 class PrintError(EwalletError):

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from ewallet.cli.uses_commands import use_logs
 from ewallet.cli.verify_command import state_directory
 from ewallet.errors import ConfigError, KeyMaterialError, MissingExtra
 from ewallet.moments import day_of
@@ -61,6 +62,9 @@ def _peer(text: str) -> tuple[str, str]:
 @click.option("--receipts-key", type=click.Path(path_type=Path), help="Key to sign receipts with.")
 @click.option("--objections-key", type=click.Path(path_type=Path), help="Key to sign objections with.")
 @click.option("--record", is_flag=True, help="Write every verification down; receipts need it.")
+@click.option(
+    "--log", "uses", default="", metavar="PLACE", help="Write them there: a file or a PostgreSQL URL."
+)
 @click.option("--ratings", type=click.Path(path_type=Path), help="Be the rating service, with this file.")
 @click.option("--rate-at", default="", help="URL of the rating service (key: EWALLET_RATING_KEY).")
 @click.option("--issue", "agency", type=click.Path(path_type=Path), help="Issue too: an authority.toml.")
@@ -101,6 +105,7 @@ def serve(
     receipts_key: Path | None,
     objections_key: Path | None,
     record: bool,  # noqa: FBT001 (a flag of the command line)
+    uses: str,
     ratings: Path | None,
     rate_at: str,
     agency: Path | None,
@@ -136,7 +141,8 @@ def serve(
         issuer=verify_as,
         receipt_signer=_signer(receipts_key),
         objection_signer=_signer(objections_key),
-        record=record or receipts_key is not None,
+        record=record or bool(uses) or receipts_key is not None,
+        uses=uses,
         ratings=ratings,
         rating_service=rate_at,
         rating_key=os.environ.get("EWALLET_RATING_KEY", ""),
@@ -269,7 +275,7 @@ def list_(file: Path) -> int:
 @click.option(
     "--issue", "agency", type=click.Path(path_type=Path), help="An authority.toml: its events and uses."
 )
-@click.option("--log", "logs", multiple=True, type=click.Path(path_type=Path, exists=True), help="A use log.")
+@click.option("--log", "logs", multiple=True, callback=use_logs, metavar="PLACE", help="A log of uses.")
 @click.option("--ratings", type=click.Path(path_type=Path, exists=True), help="The rating service's file.")
 @click.option("--venue", "venues", multiple=True, help="Venue whose ratings are shown.")
 @click.option("--check", is_flag=True, help="Compare paper with electronic copies, for the consistency rate.")
@@ -279,7 +285,7 @@ def list_(file: Path) -> int:
 @click.option("--json", "as_json", is_flag=True, help="Print JSON instead of a table.")
 def stats(
     agency: Path | None,
-    logs: tuple[Path, ...],
+    logs: tuple[str, ...],
     ratings: Path | None,
     venues: tuple[str, ...],
     check: bool,  # noqa: FBT001 (a flag of the command line)
@@ -296,10 +302,10 @@ def stats(
     found = Statistics(first=first.date() if first else until - timedelta(days=30), last=until)
     if agency is not None:
         _add_agency(found, agency, now, check=check)
-    for file in logs:
+    for place in logs:
         from ewallet.verify.receipts import UseLog  # noqa: PLC0415 (only with a log)
 
-        with UseLog(file) as log:
+        with UseLog(place) as log:
             found.add_log(log.records())
     if ratings is not None:
         from ewallet.verify.ratings import RatingService  # noqa: PLC0415 (only with ratings)

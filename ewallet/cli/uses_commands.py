@@ -9,6 +9,7 @@ import click
 
 from ewallet.cli.exits import Exit, report
 from ewallet.cli.verify_command import moment
+from ewallet.errors import UseLogError
 
 if TYPE_CHECKING:
     from ewallet.verify.receipts import UseLog
@@ -19,22 +20,40 @@ def uses() -> None:
     """The log of uses: check it, end what is over, answer a person who asks."""
 
 
-def _open(path: Path) -> UseLog:
+def _open(place: str) -> UseLog:
     from ewallet.verify.receipts import UseLog  # noqa: PLC0415 (the cipher)
 
-    return UseLog(path)
+    return UseLog(place)
 
 
-_log = click.argument("log", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+def use_log(_context: click.Context, _parameter: click.Parameter, place: str) -> str:
+    """A log that exists: reading one must not make one.
+
+    Raises:
+        BadParameter: there is no such file.
+    """
+    if "://" not in place and not Path(place).is_file():
+        raise click.BadParameter(f"there is no file {place}")
+    return place
+
+
+def use_logs(context: click.Context, parameter: click.Parameter, places: tuple[str, ...]) -> tuple[str, ...]:
+    """Several of them.
+
+    Raises:
+        BadParameter: there is no such file.
+    """
+    return tuple(use_log(context, parameter, each) for each in places)
+
+
+_log = click.argument("log", metavar="LOG", callback=use_log)
 
 
 @uses.command()
 @_log
 @click.option("--witness", metavar="N:HASH", help="Number and hash (hex) of a record, from a receipt.")
-def check(log: Path, witness: str | None) -> int:
+def check(log: str, witness: str | None) -> int:
     """Verify the whole chain. Exit: 0 unbroken, 1 broken."""
-    from ewallet.verify.receipts import UseLogError  # noqa: PLC0415
-
     held: tuple[int, bytes] | None = None
     if witness is not None:
         number, _, digest = witness.partition(":")
@@ -54,7 +73,7 @@ def check(log: Path, witness: str | None) -> int:
 @uses.command()
 @_log
 @click.option("--now", "now_text", help="As of this moment instead of the clock.")
-def expire(log: Path, now_text: str | None) -> int:
+def expire(log: str, now_text: str | None) -> int:
     """Destroy the keys of records whose retention is over; run it daily."""
     with _open(log) as found:
         print(f"{found.expire(moment(now_text))} records: nobody can tell any more whose they were")
@@ -65,7 +84,7 @@ def expire(log: Path, now_text: str | None) -> int:
 @_log
 @click.argument("label")
 @click.password_option("--value", prompt="Value", confirmation_prompt=False, help="Asked for, not echoed.")
-def find(log: Path, label: str, value: str) -> int:
+def find(log: str, label: str, value: str) -> int:
     """Numbers of the records that speak of a value, such as '310105109000100.resident_id'."""
     with _open(log) as found:
         numbers = found.uses_of(label, value)

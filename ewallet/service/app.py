@@ -16,6 +16,7 @@ from starlette.routing import Route
 from starlette.staticfiles import StaticFiles
 
 from ewallet import __version__
+from ewallet.databases import PATIENCE
 from ewallet.licenses.deployment import Deployment
 from ewallet.licenses.render import Faces
 from ewallet.licenses.sharing import Supplier, load_bases
@@ -65,8 +66,13 @@ class _Pages(StaticFiles):
         return response
 
 
-def create_app(settings: Settings) -> FastAPI:
+def create_app(settings: Settings, *, supplying: Issuer | None = None) -> FastAPI:
     """The service of one process.
+
+    Args:
+        settings: how it is started.
+        supplying: an authority at work elsewhere in this process, whose licenses are shared here; without it,
+            those of `settings.agency`.
 
     Raises:
         ConfigError: settings that do not fit together.
@@ -75,7 +81,7 @@ def create_app(settings: Settings) -> FastAPI:
     """
     now = settings.now()
     doors = Doors(settings.partners, open_counter=settings.open_counter, now=settings.now)
-    issuer = Deployment.load(settings.agency).open() if settings.agency else None
+    issuer = Deployment.load(settings.agency).open(patience=PATIENCE) if settings.agency else None
     guard = open_guard(settings.guard, state=settings.state, name="ewallet", now=now)
     terminal = Terminal(
         Place(
@@ -93,7 +99,9 @@ def create_app(settings: Settings) -> FastAPI:
     desk = None
     if settings.record:
         settings.state.mkdir(parents=True, exist_ok=True)
-        desk = Desk(log=UseLog(settings.state / "uses.sqlite"), terminal=terminal, settings=settings)
+        desk = Desk(
+            log=UseLog(settings.uses or settings.state / "uses.sqlite"), terminal=terminal, settings=settings
+        )
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -129,7 +137,7 @@ def create_app(settings: Settings) -> FastAPI:
         _add_agency(calls, Agency(issuer=issuer, settings=settings))
         trails = Trails(issuer.register)
         _add_objections(calls, Objections(terminal=terminal, settings=settings, trails=trails))
-    _add_exchange(calls, _exchange(terminal, settings, guard, issuer))
+    _add_exchange(calls, _exchange(terminal, settings, guard, supplying or issuer))
     _add_operating(
         calls, Watch(terminal=terminal, settings=settings, metrics=metrics, guard=guard, issuer=issuer)
     )

@@ -15,13 +15,12 @@ from typing import TYPE_CHECKING, Any
 from starlette.concurrency import run_in_threadpool
 
 from ewallet.code.challenge import own_question
-from ewallet.errors import Refused
+from ewallet.errors import Refused, UseLogError
 from ewallet.moments import seconds
 from ewallet.reasons import Outcome
 from ewallet.service.http import Problem, answer, member, read_object
 from ewallet.service.receipting import PRESENT, use_from
 from ewallet.verify.explaining import check_words, decide_by_hand
-from ewallet.verify.receipts import UseLogError
 from ewallet.verify.replay import KEEP, code_spending
 from ewallet.verify.report import to_json, to_text
 

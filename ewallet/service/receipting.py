@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
-from ewallet.errors import Conflict, NotFound
+from ewallet.errors import Conflict, NotFound, UseLogError
 from ewallet.reasons import Outcome
 from ewallet.service.http import LOG, Problem, answer, member, read_object
 from ewallet.verify.ratings import RatingError, RatingService, token_digest
-from ewallet.verify.receipts import TOKEN_SIZE, Use, UseLog, UseLogError, make_receipt, new_token
+from ewallet.verify.receipts import TOKEN_SIZE, Use, UseLog, make_receipt, new_token
 from ewallet.wire import b64u_decode, b64u_encode
 
 if TYPE_CHECKING:

@@ -43,6 +43,7 @@ class Settings:
         receipt_signer: key for receipts, of the same entity; None: no receipts.
         objection_signer: key for objections, of the same entity; None: none are raised or answered.
         record: whether verifications are recorded.
+        uses: where: a file, or the URL of a PostgreSQL database; empty: in `state`.
         ratings: file of the rating service; None: it runs elsewhere, or not at all.
         rating_service: URL of the rating service, told of receipts; empty: there is none.
         rating_key: API key for it.
@@ -74,6 +75,7 @@ class Settings:
     receipt_signer: Signer | None = None
     objection_signer: Signer | None = None
     record: bool = False
+    uses: str = ""
     ratings: Path | None = None
     rating_service: str = ""
     rating_key: str = ""

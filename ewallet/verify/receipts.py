@@ -14,26 +14,25 @@ from __future__ import annotations
 
 import hmac
 import os
-import sqlite3
-import threading
 from dataclasses import dataclass
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from ewallet.errors import EwalletError, Malformed, Refused
+from ewallet.errors import Malformed, Refused, UseLogError
 from ewallet.formats import cose
 from ewallet.moments import instant, seconds
 from ewallet.trust.entries import Service
 from ewallet.verify.explaining import ManualDecision
+from ewallet.verify.use_store import START, FileStore, Row
 from ewallet.wire import decode_cbor, encode_cbor
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
-    from pathlib import Path
     from typing import Self
 
     from ewallet.keys import Signer
@@ -41,6 +40,7 @@ if TYPE_CHECKING:
     from ewallet.trust.scenes import Scene
     from ewallet.trust.trust import Trust
     from ewallet.verify.result import Facts, Verification
+    from ewallet.verify.use_store import UseStore
 
 TYP: Final = "application/ewallet-receipt+cwt"
 TOKEN_SIZE: Final = 32
@@ -48,20 +48,6 @@ MAX_WORD: Final = 200
 """Characters of a terminal, matter or case."""
 
 _CONTEXT: Final = b"ewallet-use-v1"
-_START: Final = bytes(32)
-_TABLES: Final = """
-create table if not exists entry (n integer primary key, content blob not null, hash blob not null);
-create table if not exists secret (n integer primary key, until integer not null, value blob not null);
-create index if not exists secret_until on secret (until);
-create trigger if not exists entry_kept before delete on entry
-begin select raise(abort, 'records are never deleted'); end;
-create trigger if not exists entry_same before update on entry
-begin select raise(abort, 'records are never changed'); end;
-"""
-
-
-class UseLogError(EwalletError):
-    """The log of uses cannot be written or read, or its chain is broken."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -108,27 +94,20 @@ class Recorded:
 
 
 class UseLog:
-    """The log of one counter or venue, in one SQLite file.
+    """The log of one counter or venue: one chain.
 
     Args:
-        path: the file.
+        place: a file (SQLite, for the processes of one machine), or the URL of a PostgreSQL database, which
+            several machines share.
 
     Raises:
+        ConfigError: not a place for a log.
+        MissingExtra: the database's driver is not installed.
         UseLogError: it cannot be opened.
     """
 
-    def __init__(self, path: Path) -> None:
-        self._lock = threading.Lock()
-        try:
-            self._database = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
-            self._database.execute("pragma secure_delete=on")  # overwrite what is deleted
-            self._database.execute(
-                "pragma journal_mode=truncate"
-            )  # no second copy of a key stays in a log file
-            self._database.execute("pragma synchronous=full")
-            self._database.executescript(_TABLES)
-        except sqlite3.Error as error:
-            raise UseLogError("the log cannot be opened") from error
+    def __init__(self, place: Path | str) -> None:
+        self._store = _store(place)
 
     def __enter__(self) -> Self:
         return self
@@ -137,8 +116,8 @@ class UseLog:
         self.close()
 
     def close(self) -> None:
-        """Closes the file."""
-        self._database.close()
+        """Closes the file or the connections."""
+        self._store.close()
 
     # --- writing --------------------------------------------------------------------------------------------
 
@@ -157,52 +136,40 @@ class UseLog:
         Raises:
             UseLogError: the log cannot be written: then nothing was recorded.
         """
-        at = seconds(now)
-        until = at + scene.retention_days * 86400
-        key = os.urandom(32)
-        found = result.verification if isinstance(result, ManualDecision) else result
-        content: dict[str, Any] = {
-            "at": at,
-            "until": until,
-            "venue": scene.venue,
-            "scene": scene.id,
-            "terminal": use.terminal,
-            "matter": use.matter,
-            "kind": found.kind.value,
-            "outcome": found.outcome.value,
-            "reason": found.reason.code if found.reason else "",
-            "types": sorted(each.type for each in found.facts.licenses) if found.facts else [],
-            "lists": {name: version for name, version in trust.versions.items() if type(version) is int},
-            "signed": seconds(trust.signed_at),
-            "who": sorted(_digest(key, label, value) for label, value in _personal(found.facts, use)),
-        }
-        note = {"officer": use.officer} if use.officer else {}
-        if isinstance(result, ManualDecision):
-            content["manual"] = result.go_ahead
-            note |= {"officer": result.officer, "reason": result.reason}
-        if note:
-            content["note"] = _sealed(key, note)
-        return self._append(content, key, until)
+        return self.write([entry_of(result, scene=scene, trust=trust, use=use, now=now)])[0]
 
-    def _append(self, content: dict[str, Any], key: bytes, until: int) -> Recorded:
-        with self._lock:
-            try:
-                self._database.execute("begin immediate")
-                last = self._database.execute("select n, hash from entry order by n desc limit 1").fetchone()
-                before, number = (last[1], last[0] + 1) if last else (_START, 1)
-                content = {"n": number, **content}
+    def write(self, entries: Sequence[Entry]) -> list[Recorded]:
+        """Writes several uses down in one go, in their order: the disk is waited for once.
+
+        Args:
+            entries: from `entry_of`.
+
+        Returns:
+            One for each.
+
+        Raises:
+            UseLogError: the log cannot be written: then none was recorded.
+        """
+        made: list[Recorded] = []
+        with self._store.appending() as (last, link, write):
+            rows: list[Row] = []
+            for number, entry in enumerate(entries, last + 1):
+                content = {"n": number, **entry.content}
                 encoded = encode_cbor(content)
-                digest = _link(before, encoded)
-                self._database.execute("insert into entry values (?, ?, ?)", (number, encoded, digest))
-                self._database.execute("insert into secret values (?, ?, ?)", (number, until, key))
-                self._database.execute("commit")
-            except sqlite3.Error as error:
-                if self._database.in_transaction:
-                    self._database.execute("rollback")
-                raise UseLogError("the log cannot be written") from error
-        return Recorded(
-            number=number, hash=digest, at=instant(content["at"]), until=instant(until), content=content
-        )
+                digest = _link(rows[-1].hash if rows else link, encoded)
+                until = content["until"]
+                rows.append(Row(number, encoded, digest, until, entry.key))
+                made.append(
+                    Recorded(
+                        number=number,
+                        hash=digest,
+                        at=instant(content["at"]),
+                        until=instant(until),
+                        content=content,
+                    )
+                )
+            write(rows)
+        return made
 
     def expire(self, now: datetime) -> int:
         """Destroys the keys of records whose retention has ended.
@@ -213,20 +180,9 @@ class UseLog:
         Raises:
             UseLogError: the log cannot be written: the keys are still there.
         """
-        with self._lock:
-            try:
-                done = self._database.execute("delete from secret where until <= ?", (seconds(now),))
-            except sqlite3.Error as error:
-                raise UseLogError("the log cannot be written") from error
-            return done.rowcount
+        return self._store.expire(seconds(now))
 
     # --- reading --------------------------------------------------------------------------------------------
-
-    def _entries(self) -> Iterator[tuple[int, bytes, bytes]]:
-        try:
-            yield from self._database.execute("select n, content, hash from entry order by n").fetchall()
-        except sqlite3.Error as error:
-            raise UseLogError("the log cannot be read") from error
 
     def check(self, *, witness: tuple[int, bytes] | None = None) -> tuple[int, bytes]:
         """Verifies the whole chain.
@@ -240,8 +196,8 @@ class UseLog:
         Raises:
             UseLogError: a record was changed, left out or put in, or the witness is not in the chain.
         """
-        number, digest = 0, _START
-        for n, content, stored in self._entries():
+        number, digest = 0, START
+        for n, content, stored in self._store.entries():
             digest = _link(digest, content)
             if n != number + 1 or digest != stored or decode_cbor(content, own=True)["n"] != n:
                 raise UseLogError(f"the chain is broken at record {n}")
@@ -254,7 +210,7 @@ class UseLog:
 
     def records(self) -> Iterator[Mapping[str, Any]]:
         """All records, oldest first; personal data only as digests."""
-        for _, content, _ in self._entries():
+        for _, content, _ in self._store.entries():
             yield decode_cbor(content, own=True)
 
     def uses_of(self, label: str, value: str) -> tuple[int, ...]:
@@ -264,7 +220,7 @@ class UseLog:
             label: `<type code>.<field>`, `<type code>.identifier`, `subject`, `case` ...
             value: the value.
         """
-        keys = dict(self._database.execute("select n, value from secret").fetchall())
+        keys = self._store.keys()
         return tuple(
             content["n"]
             for content in self.records()
@@ -277,20 +233,69 @@ class UseLog:
         Raises:
             UseLogError: no such record.
         """
-        row = self._database.execute("select content from entry where n = ?", (number,)).fetchone()
-        if row is None:
+        content = self._store.entry(number)
+        if content is None:
             raise UseLogError("no such record")
-        key = self._database.execute("select value from secret where n = ?", (number,)).fetchone()
-        sealed = decode_cbor(row[0], own=True).get("note")
+        key, sealed = self._store.key(number), decode_cbor(content, own=True).get("note")
         if key is None or sealed is None:
             return {}
         try:
-            opened: Mapping[str, str] = decode_cbor(
-                _cipher(key[0]).decrypt(sealed[:12], sealed[12:], _CONTEXT)
-            )
+            opened: Mapping[str, str] = decode_cbor(_cipher(key).decrypt(sealed[:12], sealed[12:], _CONTEXT))
         except InvalidTag as error:
             raise UseLogError("a note that was changed") from error
         return opened
+
+
+def _store(place: Path | str) -> UseStore:
+    if isinstance(place, str) and "://" in place:
+        from ewallet.verify.use_store_sql import SqlStore  # noqa: PLC0415 (a counter of its own needs none)
+
+        return SqlStore(place)
+    return FileStore(Path(place))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """A use that is ready to be written down.
+
+    Attributes:
+        content: the record without its number; what is personal in it only under the key.
+        key: the key of this record alone.
+    """
+
+    content: Mapping[str, Any]
+    key: bytes
+
+
+def entry_of(
+    result: Verification | ManualDecision, *, scene: Scene, trust: Trust, use: Use, now: datetime
+) -> Entry:
+    """What is to be written about a use; arguments as for `UseLog.record`."""
+    at = seconds(now)
+    key = os.urandom(32)
+    found = result.verification if isinstance(result, ManualDecision) else result
+    content: dict[str, Any] = {
+        "at": at,
+        "until": at + scene.retention_days * 86400,
+        "venue": scene.venue,
+        "scene": scene.id,
+        "terminal": use.terminal,
+        "matter": use.matter,
+        "kind": found.kind.value,
+        "outcome": found.outcome.value,
+        "reason": found.reason.code if found.reason else "",
+        "types": sorted(each.type for each in found.facts.licenses) if found.facts else [],
+        "lists": {name: version for name, version in trust.versions.items() if type(version) is int},
+        "signed": seconds(trust.signed_at),
+        "who": sorted(_digest(key, label, value) for label, value in _personal(found.facts, use)),
+    }
+    note = {"officer": use.officer} if use.officer else {}
+    if isinstance(result, ManualDecision):
+        content["manual"] = result.go_ahead
+        note |= {"officer": result.officer, "reason": result.reason}
+    if note:
+        content["note"] = _sealed(key, note)
+    return Entry(content=content, key=key)
 
 
 def _link(before: bytes, content: bytes) -> bytes:

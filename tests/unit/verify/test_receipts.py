@@ -10,13 +10,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from ewallet.errors import Conflict, NotFound, Refused
+from ewallet.errors import Conflict, NotFound, Refused, UseLogError
 from ewallet.formats import cose
 from ewallet.keys import SigningKey
 from ewallet.trust.entries import Service
 from ewallet.verify.explaining import decide_by_hand
 from ewallet.verify.ratings import ANSWER_DAYS, RatingService, token_digest
-from ewallet.verify.receipts import TYP, Use, UseLog, UseLogError, make_receipt, new_token, verify_receipt
+from ewallet.verify.receipts import TYP, Use, UseLog, make_receipt, new_token, verify_receipt
 from tests.town import BOSS, NOW, RECORDS, VENUE, Town
 
 USE = Use(
