@@ -92,6 +92,7 @@ const byBytes = (a, b) => {
 };
 
 export function encode(value) {
+  if (typeof value === "boolean") return Uint8Array.of(value ? 0xf5 : 0xf4);
   if (Number.isInteger(value)) return value < 0 ? head(1, -1 - value) : head(0, value);
   if (value instanceof Uint8Array) return concat(head(2, value.length), value);
   if (typeof value === "string") {
@@ -293,6 +294,39 @@ export async function answerRequest(credential, key, asked, {now}) {
   if (Math.floor(now / 1000) >= asked.ends) throw new Error("code.expired");
   const disclose = asked.licenses[0].fields;
   return presentLicense(credential, key, {audience: asked.venue, now, cnonce: asked.digest, disclose});
+}
+
+// --- what a device signs for sharing --------------------------------------------------------------------------
+
+async function signCwt(key, typ, claims) {
+  const kid = (await thumbprint(key.publicKey)).subarray(0, 8);
+  const header = encode(new Map([[1, -9], [4, kid], [16, typ]])), payload = encode(new Map(claims));
+  const signature = new Uint8Array(await subtle.sign(ECDSA, key.privateKey, toBeSigned(header, payload)));
+  return concat(SIGN1, encode(header), encode(new Map()), encode(payload), encode(signature));
+}
+
+// The consent that one recipient gets a copy of one license, bytes. `life` in seconds, at most a day.
+// With the issuing authority as `recipient` and "uses" as `purpose` it asks who used the license.
+export async function makeConsent(key, {recipient, identifier, matter = "", case: number = "", purpose, now, life = 3600}) {
+  const iat = Math.floor(now / 1000), {x, y} = await subtle.exportKey("jwk", key.publicKey);
+  return signCwt(key, "application/ewallet-consent+cwt", [
+    [AUD, recipient], [EXP, iat + life], [IAT, iat], ["nonce", crypto.getRandomValues(new Uint8Array(16))],
+    ["identifier", identifier], ["matter", matter], ["case", number], ["purpose", purpose],
+    ["key", new Map([[1, 2], [-1, 1], [-2, fromBase64url(x)], [-3, fromBase64url(y)]])],
+  ]);
+}
+
+// A supply code as text: who scans it may retrieve one license of this device, for minutes and for one case.
+// `authority`: who issued it; `recipient`: the only one who may use it, or nothing.
+export async function makeSupplyCode(key, {authority, type, recipient, now, life = 120}) {
+  const iat = Math.floor(now / 1000), {x, y} = await subtle.exportKey("jwk", key.publicKey);
+  const point = new Map([[1, 2], [-1, 1], [-2, fromBase64url(x)], [-3, Boolean(fromBase64url(y).at(-1) & 1)]]);
+  const claims = [
+    [AUD, authority], [EXP, iat + life], [IAT, iat], [8, new Map([[1, point]])],
+    ["nonce", crypto.getRandomValues(new Uint8Array(16))], ["type", type],
+  ];
+  if (recipient) claims.push(["recipient", recipient]);
+  return "EWU" + toBase32(await signCwt(key, "application/ewallet-supply+cwt", claims));
 }
 
 // --- receipts -----------------------------------------------------------------------------------------------

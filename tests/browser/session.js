@@ -28,7 +28,19 @@ export async function session(base) {
   const code = await holder.makeCode(pass, key, {audience, now, disclose: ["resident"]});
   const asked = await holder.checkChallenge(question, verifiers, scenes, now);
   const answer = await holder.answerChallenge(pass, key, asked, {disclose: ["masked_name"], now});
+  const about = {recipient: "https://sh.ewallet.example/a/hall", identifier: "1.2.156.3005.2.1", now};
+  const consents = [
+    await holder.makeConsent(key, {...about, matter: "M-1", case: "C-1", purpose: "办理示例事项", life: 600}),
+    await holder.makeConsent(key, {...about, purpose: "uses"}),
+  ];
+  const supply = {authority: "https://sh.ewallet.example/a/market", type: "310100123000100", now};
+  const supplies = [
+    await holder.makeSupplyCode(key, supply),
+    await holder.makeSupplyCode(key, {...supply, recipient: about.recipient, life: 300}),
+  ];
   return post("/result", {
+    consents: consents.map(hex),
+    supplies,
     code,
     answer,
     asker: asked.asker.name,

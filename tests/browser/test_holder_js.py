@@ -8,11 +8,18 @@ import subprocess
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from ewallet.code.passes import Pass
+from ewallet.errors import Refused
+from ewallet.formats import cose
+from ewallet.formats.text import decode
 from ewallet.keys import PublicKey, SigningKey
+from ewallet.licenses import asking, supply_code
+from ewallet.licenses.asking import make_consent, read_consent
+from ewallet.licenses.supply_code import read_supply_code
 from ewallet.moments import seconds
 from ewallet.trust.entries import Service
 from tests.office import NOW, VENUE, City, reason_of
@@ -71,6 +78,7 @@ class Server(ThreadingHTTPServer):
             subject="p-js", kind="person", scenes=["hospital", "library"],
             attributes={"resident": True, "masked_name": "张*"}, now=NOW,
         )  # fmt: skip
+        self.device = PublicKey.from_jwk(asked["jwk"])
         assert Pass(made.credential).attributes["masked_name"] == "张*"
         return {"pass": made.credential.hex()}
 
@@ -146,6 +154,7 @@ def check(server: Server) -> None:
     other = city.ask("hospital", ("masked_name",))
     found = city.verifier("hospital").verify(result["answer"], now=NOW, answering=other)
     assert reason_of(found) == "code.challenge"
+    check_sharing(server, result)
     assert result["refused"] == [
         "verifier.unknown",
         "verifier.not_granted",
@@ -153,6 +162,50 @@ def check(server: Server) -> None:
         "verifier.not_granted",
         "pass.expired",
     ]
+
+
+class Pen:
+    """Stands in for a device key: keeps what it is asked to sign."""
+
+    def __init__(self, key: PublicKey) -> None:
+        self.public_key = key
+        self.message = b""
+
+    def sign(self, message: bytes) -> bytes:
+        self.message = message
+        return bytes(64)
+
+
+def check_sharing(server: Server, result: dict) -> None:
+    """Consents and supply codes: the library reads them, and would have signed the very same bytes."""
+    device, hall = server.device, "https://sh.ewallet.example/a/hall"
+    told = [
+        {"matter": "M-1", "case": "C-1", "purpose": "办理示例事项", "life": 600},
+        {"matter": "", "case": "", "purpose": "uses", "life": 3600},
+    ]
+    for text, more in zip(result["consents"], told, strict=True):
+        token, pen = bytes.fromhex(text), Pen(device)
+        assert read_consent(token, now=NOW).key == device
+        with the_nonce_of(token, asking._CONSENT):
+            make_consent(pen, recipient=hall, identifier="1.2.156.3005.2.1", **more, now=NOW)
+        assert cose.parse(token, asking._CONSENT).signed == pen.message
+    about = {"authority": "https://sh.ewallet.example/a/market", "type": "310100123000100"}
+    for text, recipient, life in zip(result["supplies"], ("", hall), (120, 300), strict=True):
+        code, pen = read_supply_code(text, now=NOW), Pen(device)
+        assert (code.key, code.recipient, code.exp - code.iat) == (device, recipient, life)
+        _, token = decode(text)
+        with the_nonce_of(token, supply_code._PROFILE):
+            own = supply_code.prepare(device, **about, recipient=recipient, life=life, now=NOW)
+        assert cose.parse(token, supply_code._PROFILE).signed == own.to_be_signed
+        spoiled = text[:-10] + ("A" if text[-10] != "A" else "B") + text[-9:]
+        with pytest.raises(Refused, match=r"signature\.holder"):
+            read_supply_code(spoiled, now=NOW)
+
+
+def the_nonce_of(token: bytes, profile: cose.Profile):
+    """Lets the library draw the nonce that the phone drew."""
+    nonce = cose.parse_cwt(token, profile).unverified_claims["nonce"]
+    return mock.patch("os.urandom", return_value=nonce)
 
 
 def test_under_node(server, tmp_path):
