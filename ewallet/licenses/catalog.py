@@ -306,7 +306,7 @@ class _Reader:
         events = self.texts(self.data, "four_eyes", "")
         for event in events:
             if event not in EVENTS:
-                raise self.wrong(f"no event '{event}'", "four_eyes")
+                raise self.wrong(f"no event '{event}' that an officer decides", "four_eyes")
         return frozenset(events)
 
     def _fields(self, codes: Mapping[str, Mapping[str, tuple[str, str]]]) -> tuple[Field, ...]:

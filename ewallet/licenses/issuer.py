@@ -28,6 +28,7 @@ from ewallet.licenses.issuing import (
     critical_fields,
     holder_key,
     issued_before,
+    kind_of,
     look_up,
     make_batch,
     make_copy,
@@ -191,7 +192,7 @@ class Issuer:
         Raises:
             RecordError: the record is wrong: which field, and why.
             Conflict: a license of this type lives for the holder; the case number stands for another content.
-            NotAllowed: the type wants two officers.
+            SecondOfficerNeeded: the type wants two officers.
         """
         order = Order(
             record=record,
@@ -262,6 +263,12 @@ class Issuer:
             except EwalletError as error:
                 results[place] = error
         look_up(self, drafts, results, type_, job)
+        for place, draft in drafts.items():
+            if results[place] is None:
+                try:
+                    two_officers(type_, kind_of(draft.order), draft.order.case, "new")
+                except EwalletError as error:
+                    results[place] = error
         todo = {place: draft for place, draft in drafts.items() if results[place] is None}
         if todo:
             for place, result in zip(
@@ -366,9 +373,9 @@ class Issuer:
             raise Conflict("a newer version of this license exists")
         self._own(entry)
         type_ = self.catalog[entry.type_code]
-        two_officers(type_, kind, case, entry.state.value)
         state = next_state(kind, entry.state)
         draft = self._changed(type_, entry, old, changes, given=given, content=content, now=now)
+        two_officers(type_, kind, case, entry.state.value)
         return self._commit_next(kind, entry, old, draft, given=given, state=state, type_=type_, now=now)
 
     def _changed(
@@ -675,8 +682,8 @@ class Issuer:
             entry = entry_of(connection, named)
             self._own(entry)
             type_ = self.catalog[entry.type_code]
-            two_officers(type_, kind, case, entry.state.value)
             state = next_state(kind, entry.state)
+            two_officers(type_, kind, case, entry.state.value)
             sole = sole_of(type_, entry.holder) if state.lives and not type_.several else None
             step(connection, entry, state=state.value, sole=sole)
             if change is not None:
@@ -901,8 +908,8 @@ class Issuer:
             current = self.register.newest(connection, entry)
         self._own(entry)
         type_ = self.catalog[entry.type_code]
-        two_officers(type_, kind, case, entry.state.value)
         next_state(kind, entry.state)
+        two_officers(type_, kind, case, entry.state.value)
         reserved = self.register.reserve(
             rows=len(sheets),
             slots=len(sheets),

@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 from sqlalchemy import select
 
-from ewallet.errors import Conflict, EwalletError, NotAllowed, RecordError
+from ewallet.errors import Conflict, EwalletError, RecordError, SecondOfficerNeeded
 from ewallet.formats.statuslist import VALID as _VALID
 from ewallet.licenses import credentials, tables, witnessing
 from ewallet.licenses.license import SALT_SIZE, Holder, License, face_digest
-from ewallet.licenses.lifecycle import Case, EventKind, State
+from ewallet.licenses.lifecycle import Case, EventKind, State, same_officer
 from ewallet.licenses.numbers import identifier as identifiers
 from ewallet.licenses.printed import PrintedCopy, PrintOrder, seal_copy
 from ewallet.licenses.register import encode_images, entry_of, event_row
@@ -109,9 +109,8 @@ _SERIAL_LENGTH: Final = 16
 
 
 def make_draft(order: Order, type_: LicenseType, today: date) -> Draft:
-    """Checks an order: the record, its term, its officers."""
-    kind = EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
-    two_officers(type_, kind, order.case, "new")
+    """Checks an order: the record and its term."""
+    kind = kind_of(order)
     values = type_.check(order.record)
     start, until, issued_on = type_.term(values)
     if until is not None and until < today:
@@ -140,6 +139,11 @@ def make_draft(order: Order, type_: LicenseType, today: date) -> Draft:
         face_text=face_text,
         rest_text=rest_text,
     )
+
+
+def kind_of(order: Order) -> EventKind:
+    """How the license of an order is born."""
+    return EventKind.TRANSFER_IN if order.replaces else EventKind.ISSUE
 
 
 def look_up(
@@ -295,7 +299,7 @@ def _sign(
     rows = Rows()
     for draft, ordered in zip(drafts, sheets, strict=True):
         license_id, next_id = next_id, next_id + 1
-        kind = EventKind.TRANSFER_IN if draft.order.replaces else EventKind.ISSUE
+        kind = kind_of(draft.order)
         serial = draft.number if type_.serial == "number" and draft.number not in taken else random_serial()
         rows.license_.append(
             {
@@ -546,15 +550,15 @@ def rest_of(type_: LicenseType, values: Mapping[str, str]) -> str:
 
 
 def two_officers(type_: LicenseType, kind: EventKind, case: Case, state: str) -> None:
-    """Four eyes, where the type wants them.
+    """Four eyes, where the type wants them. The last of an act's checks: what else is wrong is said first.
 
     Raises:
-        NotAllowed: the case names fewer than two officers.
+        SecondOfficerNeeded: the case names fewer than two officers.
     """
     if kind.value not in type_.four_eyes:
         return
-    if not case.operator or not case.second_operator or case.operator == case.second_operator:
-        raise NotAllowed(kind.value, state, "this type wants two officers for it")
+    if not case.operator or not case.second_operator or same_officer(case.operator, case.second_operator):
+        raise SecondOfficerNeeded(kind.value, state)
 
 
 def check_images(type_: LicenseType, values: Mapping[str, str], images: Mapping[str, bytes]) -> None:

@@ -63,19 +63,18 @@ EVENTS: Final = frozenset(
         "revoke",
         "withdraw",
         "cancel",
-        "lapse",
         "transfer_out",
         "transfer_in",
         "reissue",
         "correct",
-        "bind",
         "unbind",
         "print",
-        "recall",
+        "copy",
         "permit",
     }
 )
-"""Events that a type may mark as needing four eyes."""
+"""Events that a type may mark as needing four eyes: what an officer decides. Others cannot be marked, so that
+no mark is without effect: a holder binds a phone within the ten minutes of a nonce, and time alone lapses."""
 
 
 class FieldType(StrEnum):

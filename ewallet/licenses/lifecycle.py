@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -112,12 +113,28 @@ class Case:
         matter: code or name of the service item.
         operator: who acts.
         second_operator: who confirms, where the type wants four eyes.
+        partners: through which systems the two acted, where that is known; goes into the event.
     """
 
     number: str = ""
     matter: str = ""
     operator: str = ""
     second_operator: str = ""
+    partners: tuple[str, ...] = ()
+
+
+def same_officer(one: str, other: str) -> bool:
+    """Whether two names are one officer's: case, width, spaces and invisible characters make no other.
+
+    >>> same_officer("Clerk-1", "ｃｌｅｒｋ-1 "), same_officer("clerk-1", "clerk-2")
+    (True, False)
+    """
+    return _bare(one) == _bare(other)
+
+
+def _bare(name: str) -> str:
+    plain = unicodedata.normalize("NFKC", name).casefold()
+    return "".join(each for each in plain if each.isprintable() and not each.isspace())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

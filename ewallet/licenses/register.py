@@ -870,6 +870,7 @@ def event_row(
     detail: Mapping[str, object] | None = None,
 ) -> dict[str, Any]:
     """An event as a row; `insert_events` gives it its number."""
+    told = {**(detail or {}), **({"partners": case.partners} if case.partners else {})}
     return {
         "license_id": license_id,
         "version": version,
@@ -883,7 +884,7 @@ def event_row(
         "case_number": case.number or None,
         "case_key": f"{authority} {case.number}" if case.number else None,
         "content": content,
-        "detail": _to_json(detail) if detail else "{}",
+        "detail": _to_json(told) if told else "{}",
     }
 
 

@@ -79,6 +79,8 @@ def _broken(tmp_path, old, new, name="disability-card"):
         ("version = 1", "version = 1\nsurprise = 2", "surprise =", "unknown key"),
         ('number = "card_number"', 'number = "nothing"', "number =", "no field"),
         ('four_eyes = ["revoke"', 'four_eyes = ["party"', "four_eyes =", "no event"),
+        ('four_eyes = ["revoke"', 'four_eyes = ["bind"', "four_eyes =", "no event 'bind' that an officer"),
+        ('four_eyes = ["revoke"', 'four_eyes = ["lapse"', "four_eyes =", "that an officer decides"),
         ('issued = "issued_on"', 'issued = "valid_until"', "issued =", "must have type"),
         ('issued = "issued_on"', 'issued = "name"', "issued =", "must have type"),
         ('kind = "111"', 'kind = "007"', "kind =", "holder code type"),

@@ -1,4 +1,4 @@
-"""The mark of a partner whose own system has a second officer confirm: given on purpose, never by accident."""
+"""The mark of a partner whose own system has a second officer confirm: given on purpose, never by chance."""
 
 from __future__ import annotations
 
