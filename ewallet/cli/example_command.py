@@ -28,6 +28,7 @@ def example(port: int, scene: str) -> int:
         raise MissingExtra("service", "the HTTP service") from missing
     with tempfile.TemporaryDirectory(prefix="ewallet-example-") as directory:
         town = ExampleTown(Path(directory), scene=scene)
+        print(f"API key of the window, to retrieve licenses with: {town.key}", flush=True)
         print("counter page: /    holder page: /holder.html    at:", flush=True)
         try:
             serve_app(town.app(), host="127.0.0.1", port=port)

@@ -24,6 +24,7 @@ from ewallet.licenses.catalog import Catalog
 from ewallet.licenses.issuer import Authority, Issuer
 from ewallet.licenses.register import Register
 from ewallet.service.app import create_app
+from ewallet.service.doors import Role, add_partner
 from ewallet.service.http import Problem, answer, member, read_object
 from ewallet.service.settings import Settings, clock
 from ewallet.trust.authoring import Consortium
@@ -154,6 +155,9 @@ class ExampleTown:
         self.issuer = self._issuer()
         self.held = self._issue(moment)
         self._phones: deque[bytes] = deque()
+        self.partners = directory / "partners.json"
+        self.key = add_partner(self.partners, name="window", roles=[Role.VERIFIER], entity=self.hall.uri)
+        (directory / "bases.toml").write_text(_BASES, encoding="utf-8")
         policy = {"format": 1, "province": province, "scene": scene, "venue": VENUE}
         self.bundle = directory / "bundle"
         self.publish()
@@ -212,6 +216,9 @@ class ExampleTown:
             "issuer": self.hall.uri,
             "receipt_signer": self.hall.signer(Service.RECEIPTS),
             "record": True,
+            "partners": self.partners,
+            "open_counter": True,
+            "bases": self.directory / "bases.toml",
             "log": False,
             "now": self.now,
         }
@@ -219,7 +226,7 @@ class ExampleTown:
 
     def app(self, **others: Any) -> FastAPI:
         """The service with both pages, and the calls of the example phone under `/example`."""
-        app = create_app(self.settings(**others))
+        app = create_app(self.settings(**others), supplying=self.issuer)
         app.router.routes.insert(0, Mount("/example", app=self._phone_calls()))
         return app
 
@@ -329,6 +336,7 @@ class ExampleTown:
                 {
                     "owner": held.owner,
                     "type": license_.type_code,
+                    "identifier": license_.identifier,
                     "vct": f"{BASE}/vct/{license_.type_code}/{license_.type_version}",
                     "issuer": dict(_MARKET),
                     "fields": {name: value for name, value in license_.fields.items() if name != "portrait"},
@@ -340,6 +348,15 @@ class ExampleTown:
         self.publish()
         return {"licenses": given}
 
+
+_BASES: Final = """
+[[basis]]
+id = "example-inspection"
+zh = "《示例市场检查办法》第七条"
+en = "Example Inspection Rules, article 7"
+types = ["*"]
+matters = ["*"]
+"""
 
 _MARKET: Final = {"zh": "上海市示例区市场监督管理局", "en": "Example District Market Regulation, Shanghai"}
 _OFFICE: Final = {"zh": "上海市示例身份码中心", "en": "Example Identity Code Office, Shanghai"}

@@ -616,6 +616,7 @@ USES: Final[dict[str, Any]] = {
                     "trust_version": 3,
                 }
             ],
+            "laws": {},
         },
         *_WRITES,
     ),

@@ -228,7 +228,14 @@ class Exchange:
         ):
             raise Problem(403, "not signed by a device of this license", code=int(Code.NO_PERMISSION))
         uses = supplier.uses.uses(supplier.license_key(asked.identifier))
-        return {"identifier": asked.identifier, "uses": [each.to_json() for each in uses]}
+        laws = {each.ground.removeprefix("law:") for each in uses} & supplier.bases.keys()
+        return {
+            "identifier": asked.identifier,
+            "uses": [each.to_json() for each in uses],
+            "laws": {
+                id_: {"zh": supplier.bases[id_].zh, "en": supplier.bases[id_].en} for id_ in sorted(laws)
+            },
+        }
 
     def _trust(self) -> Trust:
         verifier = self.terminal.verifier

@@ -317,7 +317,77 @@ function note(to, what, at = Date.now()) {
   wallet.uses.unshift({at: new Date(at), to, what});
 }
 
+// What the issuers recorded: each license asks for itself, with a question that this phone signs.
+const used = {turn: 0, loading: false, found: [], failed: []};
+
+async function getUsed() {
+  const turn = ++used.turn, held = wallet.licenses.filter((each) => each.owner === whose);
+  Object.assign(used, {loading: true, found: [], failed: []});
+  drawUsed();
+  const answers = await Promise.all(held.map(askUses));
+  if (turn !== used.turn) return; // asked again meanwhile
+  used.loading = false;
+  used.found = answers.flatMap((each) => each.uses ?? []).sort((one, other) => other.at - one.at);
+  used.failed = answers.filter((each) => each.failed);
+  drawUsed();
+}
+
+async function askUses(license) {
+  try {
+    const proof = await holder.makeConsent(wallet.key, {
+      recipient: town.issuer, identifier: license.identifier, purpose: "uses", now: Date.now(), life: 60,
+    });
+    const answer = await fetch("/v1/uses", {
+      method: "POST", cache: "no-store", headers: {"Content-Type": "application/json"},
+      body: JSON.stringify({proof: btoa(String.fromCharCode(...proof))}),
+    });
+    if (!answer.ok) return {license, failed: answer.status === 403 ? "used_not_bound" : "used_failed"};
+    const {uses, laws} = await answer.json();
+    return {uses: uses.map((each) => ({...each, license, law: laws?.[each.ground.replace(/^law:/, "")]}))};
+  } catch {
+    return {license, failed: "used_failed"};
+  }
+}
+
+function nameOf(license) {
+  const type = TYPES[license.type];
+  return type ? say([type.zh, type.en], lang) : license.type;
+}
+
+function ground({ground, law}) {
+  if (ground === "consent" || ground === "code") return word(`ground_${ground}`);
+  if (!ground.startsWith("law:")) return word("ground_other");
+  return word("ground_law", {law: law ? law[lang] : ground.slice(4)});
+}
+
+function usedBy(use) {
+  const list = element("dl"), when = new Date(use.at * 1000);
+  const row = (key, text) => { if (text) list.append(element("dt", {text: word(key)}), element("dd", {}, text)); };
+  row("used_at", element("time", {
+    datetime: when.toISOString(),
+    text: when.toLocaleString(lang === "zh" ? "zh-CN" : "en-GB", {dateStyle: "long", timeStyle: "short"}),
+  }));
+  row("used_license", nameOf(use.license));
+  row("used_purpose", use.purpose);
+  row("used_matter", use.matter.replace(/^\S+ /, "")); // its code stands before its name
+  row("used_case", use.case);
+  row("used_ground", ground(use));
+  row("used_until", use.until);
+  return element("li", {class: "box"}, element("strong", {text: use.organization || use.recipient}), list);
+}
+
+function drawUsed() {
+  const {loading, found, failed} = used;
+  const none = failed.length ? "" : word("used_none");
+  $("used-state").textContent = loading ? word("used_loading") : found.length ? word("used_count", {n: found.length}) : none;
+  $("used-again").hidden = loading;
+  $("used-failed").replaceChildren(...failed.map((each) =>
+    element("p", {class: "box bad", role: "alert", text: word(each.failed, {license: nameOf(each.license)})})));
+  $("used").replaceChildren(...found.map(usedBy));
+}
+
 function drawUses() {
+  drawUsed();
   const lines = wallet.uses.map(({at, to, what}) => element("li", {class: "box"},
     element("strong", {text: word("showed", {to})}), element("span", {text: what.join(lang === "zh" ? "、" : ", ")}),
     element("time", {datetime: at.toISOString(), text: at.toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB")})));
@@ -341,6 +411,7 @@ function open(name) {
     else each.removeAttribute("aria-current");
   }
   draw();
+  if (name === "records") getUsed();
 }
 
 function draw() {
@@ -365,6 +436,7 @@ function listen() {
       for (const other of document.querySelectorAll("[data-whose]")) other.setAttribute("aria-pressed", other === each);
       draw();
       renew();
+      if (tab === "records") getUsed();
     });
   }
   $("language").addEventListener("click", () => { lang = lang === "zh" ? "en" : "zh"; back(); draw(); });
@@ -378,6 +450,7 @@ function listen() {
   $("attributes").addEventListener("change", renew);
   $("scan").addEventListener("click", openCamera);
   $("sample").addEventListener("click", () => sample("/v1/challenge", {attributes: [whose === "person" ? "masked_name" : "enterprise_name"]}));
+  $("used-again").addEventListener("click", getUsed);
   $("sample-license").addEventListener("click", sampleRequest);
   $("read").addEventListener("click", () => readQuestion($("question").value));
 }
