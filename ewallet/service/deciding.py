@@ -75,15 +75,12 @@ class Decisions:
         if verifier is None:
             raise Problem(503, "there are no trust lists", reason=self.terminal.problem)
 
-        def work() -> dict[str, Any]:
-            now = self.settings.now()
-            found = self.terminal.verify(text, now=now, answering=answering)
-            if found.outcome is not Outcome.UNDECIDED:
-                self._refuse(found, desk, use, verifier)
-            made = decide_by_hand(found, go_ahead=go_ahead, reason=reason, officer=officer, now=now)
-            return self._record(made, text, desk, use, verifier)
-
-        return answer(await run_in_threadpool(work), 201)
+        now = self.settings.now()
+        found = await run_in_threadpool(self.terminal.verify, text, now=now, answering=answering)
+        if found.outcome is not Outcome.UNDECIDED:
+            await self._refuse(found, desk, use, verifier)
+        made = decide_by_hand(found, go_ahead=go_ahead, reason=reason, officer=officer, now=now)
+        return answer(await run_in_threadpool(self._record, made, text, desk, use, verifier), 201)
 
     def _question(self, text: str) -> Challenge | Request | None:
         if not text:
@@ -95,9 +92,9 @@ class Decisions:
         except Refused as refused:
             raise Problem(422, "that was not asked here", reason=refused.reason) from refused
 
-    def _refuse(self, found: Verification, desk: Desk, use: Use, verifier: Verifier) -> None:
+    async def _refuse(self, found: Verification, desk: Desk, use: Use, verifier: Verifier) -> None:
         """What is decided is told whole, and counts: an accepted code was used up by this very call."""
-        said = to_json(found) | desk.record(found, use, verifier)
+        said = to_json(found) | await desk.record(found, use, verifier)
         code = found.reason.code if found.reason else ""
         self.metrics.outcome(found.outcome.value, code)
         raise Problem(

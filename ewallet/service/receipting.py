@@ -10,16 +10,26 @@ from __future__ import annotations
 import json
 import urllib.request
 from base64 import b64encode
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
 from starlette.concurrency import run_in_threadpool
 
 from ewallet.errors import Conflict, NotFound, UseLogError
 from ewallet.reasons import Outcome
+from ewallet.service.gathering import Gathering
 from ewallet.service.http import LOG, Problem, answer, member, read_object
 from ewallet.verify.ratings import RatingError, RatingService, token_digest
-from ewallet.verify.receipts import TOKEN_SIZE, Use, UseLog, make_receipt, new_token
+from ewallet.verify.receipts import (
+    TOKEN_SIZE,
+    Entry,
+    Recorded,
+    Use,
+    UseLog,
+    entry_of,
+    make_receipt,
+    new_token,
+)
 from ewallet.wire import b64u_decode, b64u_encode
 
 if TYPE_CHECKING:
@@ -52,8 +62,12 @@ class Desk:
     log: UseLog
     terminal: Terminal
     settings: Settings
+    _writing: Gathering[Entry, Recorded] = field(init=False)
 
-    def record(self, found: Verification, use: Use, verifier: Verifier) -> dict[str, Any]:
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "_writing", Gathering(self.log.write, name="uses"))
+
+    async def record(self, found: Verification, use: Use, verifier: Verifier) -> dict[str, Any]:
         """Writes a verification down; a receipt for who was there and was accepted.
 
         Returns:
@@ -62,18 +76,21 @@ class Desk:
         Raises:
             Problem: 503: it cannot be written, so it does not count.
         """
-        settings = self.settings
+        entry = entry_of(
+            found, scene=verifier.policy.scene, trust=verifier.trust, use=use, now=self.settings.now()
+        )
         try:
-            recorded = self.log.record(
-                found, scene=verifier.policy.scene, trust=verifier.trust, use=use, now=settings.now()
-            )
+            recorded = await self._writing.do(entry)
         except UseLogError as error:
             raise Problem(
                 503, "the use cannot be recorded: it does not count", reason="use.not_recorded"
             ) from error
         receipt = None
         if found.outcome is Outcome.ACCEPTED and found.kind.value in PRESENT:
-            receipt = self.receipt(recorded, use, verifier)
+            if self.settings.rating_service:  # that is a call to another service
+                receipt = await run_in_threadpool(self.receipt, recorded, use, verifier)
+            else:
+                receipt = self.receipt(recorded, use, verifier)
         return {"recorded": recorded.number, "receipt": receipt}
 
     def receipt(self, recorded: Recorded, use: Use, verifier: Verifier) -> str | None:

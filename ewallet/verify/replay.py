@@ -140,6 +140,36 @@ class ReplayGuard(Protocol):
         ...
 
 
+@runtime_checkable
+class GatheringGuard(ReplayGuard, Protocol):
+    """A guard that can spend for several presentations in one go: it waits once for its disk or network."""
+
+    def spend_each(self, groups: Sequence[Sequence[Spending]], *, now: datetime) -> Sequence[Refused | None]:
+        """Spends each group by itself, all of it or nothing, in their order.
+
+        Returns:
+            For each how it was refused, or None: it is spent.
+        """
+        ...
+
+
+def spend_each(
+    guard: ReplayGuard, groups: Sequence[Sequence[Spending]], *, now: datetime
+) -> Sequence[Refused | None]:
+    """As `GatheringGuard.spend_each`, for any guard: one after the other if it cannot do better."""
+    if isinstance(guard, GatheringGuard):
+        return guard.spend_each(groups, now=now)
+    return [_spent(guard, group, now) for group in groups]
+
+
+def _spent(guard: ReplayGuard, group: Sequence[Spending], now: datetime) -> Refused | None:
+    try:
+        guard.spend(group, now=now)
+    except Refused as refused:
+        return refused
+    return None
+
+
 def replayed(item: Spending) -> Refused:
     """The refusal of what was spent before."""
     if item.kind is Kind.CHALLENGE:
@@ -280,11 +310,18 @@ class FileGuard:
 
     def spend(self, spendings: Sequence[Spending], *, now: datetime) -> None:
         """See `ReplayGuard.spend`."""
+        [refused] = self.spend_each([spendings], now=now)
+        if refused is not None:
+            raise refused
+
+    def spend_each(self, groups: Sequence[Sequence[Spending]], *, now: datetime) -> Sequence[Refused | None]:
+        """See `GatheringGuard.spend_each`: one transaction, one wait for the disk."""
         try:
             with self._lock, self._transaction():
-                self._spend(spendings, seconds(now))
-        except sqlite3.Error as error:
-            raise unavailable("the guard's file does not answer") from error
+                return self._spend_each(groups, seconds(now))
+        except sqlite3.Error:
+            # Nothing is written, so nothing counts: not even what another of the groups was refused for.
+            return [unavailable("the guard's file does not answer") for _ in groups]
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -292,26 +329,32 @@ class FileGuard:
         self._database.execute("begin immediate")
         try:
             yield
-        except BaseException:
-            self._database.execute("rollback")
-            raise
-        self._database.execute("commit")
+            self._database.execute("commit")
+        finally:
+            if self._database.in_transaction:  # also where the commit found no room on the disk
+                self._database.execute("rollback")
 
-    def _spend(self, spendings: Sequence[Spending], moment: int) -> None:
+    def _spend_each(self, groups: Sequence[Sequence[Spending]], moment: int) -> list[Refused | None]:
         database = self._database
         (known,) = database.execute("select at from horizon").fetchone()
         horizon = max(known, moment)
-        for item in spendings:
-            if too_old_to_judge(item, now=horizon, floor=horizon - self._keep, founded=0):
-                raise unavailable("it is older than what this guard remembers: is the clock right?")
-            row = database.execute("select after from spent where what = ?", (item.what,)).fetchone()
-            if row is not None and item.at < row[0]:
-                raise replayed(item)
-            until = item.after + self._keep if item.gap else item.until
-            database.execute("insert or replace into spent values (?, ?, ?)", (item.what, item.after, until))
+        found = [self._spend(group, horizon) for group in groups]
         if horizon >= known + _BUCKET:
             database.execute("update horizon set at = ?", (horizon,))
             database.execute("delete from spent where until <= ?", (horizon,))
+        return found
+
+    def _spend(self, spendings: Sequence[Spending], horizon: int) -> Refused | None:
+        database, rows = self._database, []
+        for item in spendings:
+            if too_old_to_judge(item, now=horizon, floor=horizon - self._keep, founded=0):
+                return unavailable("it is older than what this guard remembers: is the clock right?")
+            row = database.execute("select after from spent where what = ?", (item.what,)).fetchone()
+            if row is not None and item.at < row[0]:
+                return replayed(item)
+            rows.append((item.what, item.after, item.after + self._keep if item.gap else item.until))
+        database.executemany("insert or replace into spent values (?, ?, ?)", rows)
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

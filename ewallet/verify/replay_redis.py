@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, Final
 
-from ewallet.errors import MissingExtra
+from ewallet.errors import MissingExtra, Refused
 from ewallet.moments import seconds
 from ewallet.verify.replay import AHEAD, KEEP, SLACK, Spending, replayed, unavailable
 
@@ -109,15 +109,43 @@ class RedisGuard:
 
     def spend(self, spendings: Sequence[Spending], *, now: datetime) -> None:
         """See `ReplayGuard.spend`."""
+        try:
+            answer = self._ask(self._client, spendings, now)
+        except RedisError as error:
+            raise _silent() from error
+        refused = _refusal(answer, spendings)
+        if refused is not None:
+            raise refused
+
+    def spend_each(self, groups: Sequence[Sequence[Spending]], *, now: datetime) -> Sequence[Refused | None]:
+        """See `GatheringGuard.spend_each`: one way to Redis and back."""
+        try:
+            with self._client.pipeline(transaction=False) as pipe:
+                for group in groups:
+                    self._ask(pipe, group, now)
+                answers = pipe.execute(raise_on_error=False)
+        except RedisError:
+            return [_silent() for _ in groups]
+        return [_refusal(*each) for each in zip(answers, groups, strict=True)]
+
+    def _ask(self, client: Any, spendings: Sequence[Spending], now: datetime) -> Any:
         keys = [self._prefix + b"mark", *(self._prefix + item.what for item in spendings)]
         numbers = [seconds(now), self._keep, self._ahead, SLACK]
         for item in spendings:
             numbers += [item.at, item.gap, item.until]
-        try:
-            answer = bytes(self._script(keys=keys, args=numbers))
-        except RedisError as error:
-            raise unavailable("the guard's Redis does not answer") from error
-        if answer == b"unknown":
-            raise unavailable("it could have been accepted before this guard began to remember")
-        if answer != b"ok":
-            raise replayed(spendings[int(answer)])
+        return self._script(keys=keys, args=numbers, client=client)
+
+
+def _silent() -> Refused:
+    return unavailable("the guard's Redis does not answer")
+
+
+def _refusal(answer: Any, spendings: Sequence[Spending]) -> Refused | None:
+    """What the script's answer means; anything but its own words is no acceptance."""
+    if answer == b"ok":
+        return None
+    if answer == b"unknown":
+        return unavailable("it could have been accepted before this guard began to remember")
+    if isinstance(answer, bytes) and answer.isdigit() and int(answer) < len(spendings):
+        return replayed(spendings[int(answer)])
+    return _silent()

@@ -22,7 +22,7 @@ from ewallet.verify.files import verify_file
 from ewallet.verify.policy import Policy
 from ewallet.verify.result import Check, StepResult, refuse
 from ewallet.verify.sources import StatusMirror, status_source
-from ewallet.verify.verifier import Verifier
+from ewallet.verify.verifier import Unspent, Verifier
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -137,9 +137,9 @@ class Terminal:
         return self._verifier
 
     @property
-    def blocks(self) -> bool:
-        """Whether a verification may wait for a disk or a network."""
-        return self._guard.level != "memory" or self._place.status.startswith(("http://", "https://"))
+    def remote(self) -> bool:
+        """Whether an examination may wait for a network: status lists come from a mirror."""
+        return self._place.status.startswith(("http://", "https://"))
 
     @property
     def problem(self) -> str:
@@ -150,12 +150,25 @@ class Terminal:
         self, scanned: str, *, now: datetime, answering: Challenge | Request | None = None
     ) -> Verification:
         """As `Verifier.verify`; UNDECIDED while there are no lists, and for a question that was not asked."""
+        found = self.examine(scanned, now=now, answering=answering)
+        if not isinstance(found, Unspent):
+            return found
+        try:
+            self._guard.spend(found.spendings, now=now)
+        except Refused as refused:
+            return found.concluded(refused)
+        return found.concluded(None)
+
+    def examine(
+        self, scanned: str, *, now: datetime, answering: Challenge | Request | None = None
+    ) -> Verification | Unspent:
+        """As `Verifier.examine`, with the same care as `verify`."""
         verifier = self._verifier
         if verifier is None:
             return self._no_lists(now)
         if verifier.policy.scene.challenge and answering is None:
             return _ended("code.challenge", "this place asks first", now)
-        return verifier.verify(scanned, now=now, answering=answering)
+        return verifier.examine(scanned, now=now, answering=answering)
 
     def verify_file(
         self, data: bytes, *, now: datetime, answering: Challenge | Request | None = None

@@ -163,6 +163,31 @@ class _Walk:
         )
 
 
+class Unspent:
+    """What has passed every step but the last: not accepted before what it uses up is spent.
+
+    `Verifier.verify` does it all. This is for who gathers the spendings of many callers and spends them in
+    one go (`ewallet.verify.replay.spend_each`), such as the HTTP service.
+
+    Attributes:
+        spendings: to be spent, all or nothing, in the guard of the verifier.
+    """
+
+    __slots__ = ("_walk", "spendings")
+
+    def __init__(self, walk: _Walk) -> None:
+        self._walk = walk
+        self.spendings: Sequence[Spending] = walk.spending
+
+    def concluded(self, refused: Refused | None) -> Verification:
+        """The answer.
+
+        Args:
+            refused: how the guard refused the spendings; None: they are spent.
+        """
+        return self._walk.accepted() if refused is None else self._walk.ended(refused)
+
+
 class Verifier:
     """Verifies what is shown at one counter or gate.
 
@@ -226,6 +251,19 @@ class Verifier:
             ValueError: `now` has no time zone, or the scene requires a challenge and none is given.
             TypeError: `scanned` is of another type.
         """
+        found = self.examine(scanned, now=now, answering=answering)
+        if not isinstance(found, Unspent):
+            return found
+        try:
+            self._replay.spend(found.spendings, now=now)
+        except Refused as refused:
+            return found.concluded(refused)
+        return found.concluded(None)
+
+    def examine(
+        self, scanned: Scanned, *, now: datetime, answering: Challenge | Request | None = None
+    ) -> Verification | Unspent:
+        """As `verify`, without the last step: what would be accepted but for its spendings is `Unspent`."""
         seconds(now)  # a naive time is the caller's bug, whatever was scanned
         if self._policy.scene.challenge and answering is None:
             raise ValueError(f"the scene {self._policy.scene.id} needs a challenge: pass `answering`")
@@ -241,7 +279,7 @@ class Verifier:
             return walk.ended(refused)
         except RecursionError:
             return walk.ended(Refused("credential.malformed", "nested too deeply"))
-        return walk.accepted()
+        return Unspent(walk) if walk.spending else walk.accepted()
 
     # --- several credentials at once ------------------------------------------------------------------------
 
@@ -269,7 +307,7 @@ class Verifier:
             fit(asked.licenses, [walk.answer for walk in walks if walk.answer is not None])
             whole.enter(12)
             whole.enter(13)
-            self._spend(whole, whole.spending, asked)
+            self._use_up(whole, whole.spending, asked)
         except Refused as refused:
             raise _Ended(whole, refused) from refused
         return whole
@@ -386,7 +424,7 @@ class Verifier:
             spending.append(
                 entry_spending(pseudonym=entry.pseudonym, event=entry.event, start=entry.start, end=entry.end)
             )
-        self._spend(walk, spending, answering)
+        self._use_up(walk, spending, answering)
 
     def _not_revoked(self, walk: _Walk, listed: ListedKey, facts: passes.PassFacts) -> None:
         scene = self._policy.scene
@@ -427,7 +465,7 @@ class Verifier:
             # Paper carries no pseudonym: the sheet is spent for the day, so a copy counts no second time.
             start, end = seconds(day_start(day_of(now))), seconds(day_end(day_of(now)))
             entry = entry_spending(pseudonym=facts.digest, event=scene.id, start=start, end=end)
-            self._spend(walk, [entry], None)
+            self._use_up(walk, [entry], None)
 
     def _display(self, walk: _Walk, scanned: str) -> None:
         from ewallet.code import display  # noqa: PLC0415 (rare)
@@ -585,7 +623,7 @@ class Verifier:
             walk.spending.append(spending)  # spent together with the other presentations of the answer
             return
         walk.enter(13)
-        self._spend(walk, [spending], answering)
+        self._use_up(walk, [spending], answering)
 
     def _document(self, walk: _Walk, token: str) -> None:
         walk.kind = Kind.DOCUMENT
@@ -745,10 +783,11 @@ class Verifier:
             proofs=self._proofs.get(digest, ()),
         )
 
-    def _spend(self, walk: _Walk, spending: list[Spending], answering: Challenge | Request | None) -> None:
+    def _use_up(self, walk: _Walk, spending: list[Spending], answering: Challenge | Request | None) -> None:
+        """Notes what the guard is to spend: the last step, when all others have passed."""
         if answering is not None:
             spending.append(challenge_spending(answering.digest, iat=answering.iat, exp=answering.exp))
-        self._replay.spend(spending, now=walk.now)
+        walk.spending = spending
 
 
 # --- what the steps look at ---------------------------------------------------------------------------------
