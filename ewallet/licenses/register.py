@@ -18,8 +18,17 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from sqlalchemy import bindparam, create_engine, event, insert, inspect, select, update
 from sqlalchemy.engine import make_url
-from sqlalchemy.exc import ArgumentError, IntegrityError, NoSuchModuleError, OperationalError, SQLAlchemyError
+from sqlalchemy.exc import (
+    ArgumentError,
+    IntegrityError,
+    InterfaceError,
+    NoSuchModuleError,
+    OperationalError,
+    SQLAlchemyError,
+)
+from sqlalchemy.exc import TimeoutError as NoConnection
 
+from ewallet.databases import limit_waiting
 from ewallet.errors import Conflict, MissingExtra, NotFound, RegisterError
 from ewallet.formats.statuslist import StatusReference
 from ewallet.licenses import status, tables
@@ -34,13 +43,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from sqlalchemy import Connection, Engine, Table
+    from sqlalchemy import URL, Connection, Engine, Table
     from sqlalchemy.sql.elements import ColumnElement
 
     from ewallet.keys import Signer
 
 _BUSY: Final = 60.0
 """Seconds that a writer waits for another one on SQLite: a bulk job commits a thousand licenses at a time."""
+
+_OUT_OF_REACH: Final = (OperationalError, InterfaceError, NoConnection)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,12 +129,13 @@ class Register:
         self.shard_size = status.SHARD_SIZE
 
     @classmethod
-    def open(cls, url: str | Path, *, migrate: bool = False) -> Register:
+    def open(cls, url: str | Path, *, migrate: bool = False, patience: float | None = None) -> Register:
         """Opens a register; an empty database gets its tables.
 
         Args:
             url: path of a SQLite file, or a URL (`sqlite:///...`, `postgresql://...`).
             migrate: bring the tables of an older version up to date first (after a backup).
+            patience: seconds that a statement may wait for a PostgreSQL server; None: for ever.
 
         Raises:
             RegisterError: not reachable, or its tables are of another version.
@@ -136,7 +148,7 @@ class Register:
             parsed = make_url(text)
             if parsed.drivername in ("postgresql", "postgres"):
                 parsed = parsed.set(drivername="postgresql+psycopg")
-            engine = create_engine(parsed, pool_pre_ping=parsed.get_backend_name() != "sqlite")
+            engine = _engine(parsed, patience)
         except (ArgumentError, NoSuchModuleError) as error:
             raise RegisterError("not the URL of a register") from error
         except ModuleNotFoundError as error:
@@ -197,7 +209,7 @@ class Register:
                 yield connection
         except IntegrityError as error:
             raise Conflict(_meaning(error)) from error
-        except OperationalError as error:
+        except _OUT_OF_REACH as error:
             raise RegisterError("the register is busy or out of reach") from error
 
     @contextmanager
@@ -206,7 +218,7 @@ class Register:
         try:
             with self._engine.connect() as connection:
                 yield connection
-        except OperationalError as error:
+        except _OUT_OF_REACH as error:
             raise RegisterError("the register is busy or out of reach") from error
 
     def secret(self) -> bytes:
@@ -915,6 +927,21 @@ def encode_images(images: Mapping[str, bytes]) -> str | None:
 
 
 # --- Databases ----------------------------------------------------------------------------------------------
+
+
+def _engine(url: URL, patience: float | None) -> Engine:
+    if url.get_backend_name() == "sqlite":
+        return create_engine(url)
+    if patience is None:
+        return create_engine(url, pool_pre_ping=True)
+    engine = create_engine(
+        url,
+        pool_pre_ping=True,
+        pool_timeout=patience,
+        connect_args={"connect_timeout": 2},  # the driver's least
+    )
+    limit_waiting(engine, patience)
+    return engine
 
 
 def _prepare_sqlite(engine: Engine) -> None:

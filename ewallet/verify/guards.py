@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from ewallet.errors import ConfigError, MissingExtra
 from ewallet.verify.replay import FileGuard, MemoryGuard
@@ -12,6 +12,9 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from ewallet.verify.replay import ReplayGuard
+
+_PATIENCE: Final = 2.0
+"""Seconds: a clerk waits no longer; what is not confirmed in time is undecided."""
 
 
 def open_guard(place: str, *, state: Path, name: str, now: datetime) -> ReplayGuard:
@@ -43,20 +46,17 @@ def open_guard(place: str, *, state: Path, name: str, now: datetime) -> ReplayGu
 
 def _redis(url: str, name: str) -> ReplayGuard:
     try:
-        from redis import Redis  # noqa: PLC0415 (an extra)
+        from ewallet.verify.replay_redis import RedisGuard, connect  # noqa: PLC0415 (an extra)
     except ImportError as missing:
         raise MissingExtra("redis", "a replay guard in Redis") from missing
-    from ewallet.verify.replay_redis import RedisGuard  # noqa: PLC0415
-
-    # A clerk waits no longer than this; what is not confirmed in time is undecided.
-    client = Redis.from_url(url, socket_timeout=2.0, socket_connect_timeout=2.0)
-    return RedisGuard(client, name=name)
+    return RedisGuard(connect(url, timeout=_PATIENCE), name=name)
 
 
 def _sql(url: str) -> ReplayGuard:
     from sqlalchemy import create_engine, make_url  # noqa: PLC0415 (a gate without SQL loads none)
     from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError  # noqa: PLC0415
 
+    from ewallet.databases import limit_waiting  # noqa: PLC0415 (same)
     from ewallet.verify.replay import unavailable  # noqa: PLC0415
     from ewallet.verify.replay_sql import SqlGuard  # noqa: PLC0415
 
@@ -64,8 +64,11 @@ def _sql(url: str) -> ReplayGuard:
         place = make_url(url)
         waits: dict[str, int] = {}
         if place.get_backend_name() in ("postgresql", "postgres"):
-            place, waits = place.set(drivername="postgresql+psycopg"), {"connect_timeout": 2}
-        guard = SqlGuard(create_engine(place, pool_pre_ping=True, pool_timeout=2, connect_args=waits))
+            place = place.set(drivername="postgresql+psycopg")
+            waits = {"connect_timeout": int(_PATIENCE)}
+        engine = create_engine(place, pool_pre_ping=True, pool_timeout=_PATIENCE, connect_args=waits)
+        limit_waiting(engine, _PATIENCE)
+        guard = SqlGuard(engine)
         guard.create()
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError("not the URL of a database", file="--guard") from error
