@@ -34,6 +34,7 @@ from ewallet.service.proxies import Proxies
 from ewallet.service.publishing import Folder, published_catalog
 from ewallet.service.receipting import Desk, Ratings
 from ewallet.service.retrieving import Exchange
+from ewallet.service.spending import Till
 from ewallet.service.verifying import Counter
 from ewallet.service.watching import Watch
 from ewallet.verify.guards import open_guard
@@ -127,7 +128,9 @@ def create_app(settings: Settings, *, supplying: Issuer | None = None) -> FastAP
         redoc_url=None,
     )
     calls = _Calls(app, doors)
-    _add_counter(calls, Counter(terminal=terminal, settings=settings, metrics=metrics, desk=desk))
+    _add_counter(
+        calls, Counter(terminal=terminal, settings=settings, metrics=metrics, till=Till(guard), desk=desk)
+    )
     decisions = Decisions(terminal=terminal, settings=settings, metrics=metrics, guard=guard, desk=desk)
     calls.add("POST", "/v1/decisions", decisions.decide, roles=COUNTER, tag="counter", **examples.DECIDE)
     if settings.ratings is not None:
