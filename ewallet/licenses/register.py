@@ -578,6 +578,35 @@ class Register:
             entry = entry_of(connection, identifier)
             return devices_of(connection, entry.id)
 
+    def bound_to(self, thumbprint: bytes, *, type_code: str) -> list[tuple[Entry, License, Device]]:
+        """Licenses of a type that a device key is bound to, in their newest versions, ended or not.
+
+        A binding that was ended is none; one whose credentials are past their time is: the caller decides.
+
+        Args:
+            thumbprint: of the device key (RFC 9679).
+            type_code: type of the licenses.
+        """
+        device, table = tables.device.c, tables.license_.c
+        with self.reading() as connection:
+            devices = connection.execute(
+                select(tables.device)
+                .where(device.thumbprint == thumbprint, device.ended_at.is_(None))
+                .order_by(device.id)
+            ).all()
+            named = table.id.in_([row.license_id for row in devices])
+            entries = {
+                row.id: _entry(row)
+                for row in connection.execute(
+                    select(tables.license_).where(named, table.type_code == type_code)
+                )
+            }
+            return [
+                (entries[row.license_id], self.newest(connection, entries[row.license_id]), _device(row))
+                for row in devices
+                if row.license_id in entries
+            ]
+
     def status_value(self, reference: StatusReference) -> int:
         """The value of a status entry as the register knows it.
 
@@ -789,19 +818,23 @@ def step(connection: Connection, entry: Entry, **values: object) -> None:
 def devices_of(connection: Connection, license_id: int) -> tuple[Device, ...]:
     """All devices of a license, inside a transaction."""
     return tuple(
-        Device(
-            id=row.id,
-            holder_index=row.holder_index,
-            thumbprint=bytes(row.thumbprint),
-            version=row.version,
-            bound_at=row.bound_at,
-            expires_at=row.expires_at,
-            ended_at=row.ended_at,
-            ended_because=row.ended_because,
-        )
+        _device(row)
         for row in connection.execute(
             select(tables.device).where(tables.device.c.license_id == license_id).order_by(tables.device.c.id)
         )
+    )
+
+
+def _device(row: Any) -> Device:
+    return Device(
+        id=row.id,
+        holder_index=row.holder_index,
+        thumbprint=bytes(row.thumbprint),
+        version=row.version,
+        bound_at=row.bound_at,
+        expires_at=row.expires_at,
+        ended_at=row.ended_at,
+        ended_because=row.ended_because,
     )
 
 

@@ -1,8 +1,9 @@
 """Retrieve and share: an annotated copy for who may have it, with consent or by law; every use recorded.
 
 The walk has the order of sharing services in the field: who asks (11), what is missing (12), the type (13),
-the asker's grant (100), the license (10, 113), the consent or legal basis (100), its state (21, 22, 23). What
-is handed out is an annotated copy and a signed statement about it, never the master. The use is recorded
+the asker's grant (100), the license (10, 113), the consent or legal basis (100), its state (21, 22, 23). A
+supply code stands for type, license and consent: what is wrong with it is 100, then the walk goes on. What is
+handed out is an annotated copy and a signed statement about it, never the master. The use is recorded
 before the copy leaves: a register that cannot write shares nothing.
 """
 
@@ -13,7 +14,7 @@ from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
 
-from sqlalchemy import insert, select
+from sqlalchemy import bindparam, insert, select
 
 from ewallet.errors import ConfigError, NotFound, Refused
 from ewallet.licenses import tables
@@ -21,6 +22,7 @@ from ewallet.licenses.asking import WORDS, Ask, Code, CopyStatement, make_statem
 from ewallet.licenses.lifecycle import Case, State
 from ewallet.licenses.printed import IN_FORCE, PrintOrder
 from ewallet.licenses.render import Annotation, Content, render
+from ewallet.licenses.supply_code import read_supply_code
 from ewallet.moments import day_end, day_of, seconds
 
 if TYPE_CHECKING:
@@ -28,13 +30,15 @@ if TYPE_CHECKING:
     from datetime import datetime
     from pathlib import Path
 
-    from ewallet.licenses.asking import Consent
+    from sqlalchemy import Connection
+
     from ewallet.licenses.catalog import LicenseType
     from ewallet.licenses.issuer import Issuer
     from ewallet.licenses.license import License
     from ewallet.licenses.printed import PrintedCopy
     from ewallet.licenses.register import Register
     from ewallet.licenses.render import Faces
+    from ewallet.licenses.supply_code import SupplyCode
     from ewallet.trust.entries import ListedKey
     from ewallet.trust.trust import Trust
 
@@ -110,7 +114,7 @@ class Use:
         matter: code and name of the service item.
         case: case number there.
         purpose: why.
-        ground: `consent`, or `law:` and the id of the basis.
+        ground: `consent`, `code` (a supply code), or `law:` and the id of the basis.
         until: last day of the copy's use.
         trust_version: version of the lists that decided.
     """
@@ -164,28 +168,36 @@ class UseLog:
     def __init__(self, register: Register) -> None:
         self._register = register
 
-    def record(self, use: Use, *, license_key: str = "", consent: Consent | None = None) -> None:
+    def record(self, use: Use, *, license_key: str = "", spent: bytes | None = None) -> None:
         """Writes a use.
 
         Args:
             use: the use.
             license_key: what is the same for all versions of the license; empty: its identifier.
-            consent: the consent that it rests on: good for one case.
+            spent: digest of the consent or supply code that it rests on: good for one case.
 
         Raises:
-            Refused: `code.replayed`: the consent was used for another case.
+            Refused: `code.replayed`: it was used for another case.
             RegisterError: it cannot be written.
         """
         row = {name: getattr(use, name) for name in _COLUMNS}
-        digest = None if consent is None else consent.digest
         with self._register.writing() as connection:
-            if digest is not None:
-                cases = connection.execute(select(_USE.c.case).where(_USE.c.consent == digest)).scalars()
-                if any(case != use.case for case in cases):
-                    raise Refused("code.replayed", "the consent was used for another case")
+            if spent is not None:
+                # Two uses at one time wait for each other here: the second sees what the first has written.
+                connection.execute(_LOCK, {"named": use.identifier})
+                _check_unspent(connection, use, spent)
             connection.execute(
-                insert(_USE).values(**row, license=license_key or use.identifier, consent=digest)
+                insert(_USE).values(**row, license=license_key or use.identifier, consent=spent)
             )
+
+    def check_unspent(self, use: Use, spent: bytes) -> None:
+        """Whether a consent or supply code may still be used so; `record` decides.
+
+        Raises:
+            Refused: `code.replayed`: it was used for another case.
+        """
+        with self._register.reading() as connection:
+            _check_unspent(connection, use, spent)
 
     def uses(self, license_key: str) -> tuple[Use, ...]:
         """All uses of a license, the newest first."""
@@ -202,6 +214,31 @@ class UseLog:
         return tuple(Use(**dict(zip(_COLUMNS, row, strict=True))) for row in rows)
 
 
+_LOCK: Final = (
+    select(tables.license_.c.id)
+    .where(
+        tables.license_.c.id.in_(
+            select(tables.version.c.license_id).where(tables.version.c.identifier == bindparam("named"))
+        )
+    )
+    .with_for_update()
+)
+
+
+def _check_unspent(connection: Connection, use: Use, spent: bytes) -> None:
+    """One recipient, matter, case and purpose: the same may come again after a lost answer."""
+    earlier = connection.execute(
+        select(_USE.c.recipient, _USE.c.matter, _USE.c.case, _USE.c.purpose).where(_USE.c.consent == spent)
+    )
+    now = (use.recipient, _matter_code(use.matter), use.case, use.purpose)
+    if any((row.recipient, _matter_code(row.matter), row.case, row.purpose) != now for row in earlier):
+        raise Refused("code.replayed", "used for another case")
+
+
+def _matter_code(matter: str) -> str:
+    return matter.partition(" ")[0]  # its name behind it may be written otherwise
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, repr=False)
 class Shared:
     """The answer to an ask.
@@ -209,12 +246,15 @@ class Shared:
     Attributes:
         code: how it was answered.
         detail: what was missing or refused; never a personal value.
+        reason: why a consent or supply code was refused, of the table of reasons; empty where another
+            thing was.
         pdf: the annotated copy; empty unless the code is OK.
         statement: the issuer's signed statement about it; empty unless the code is OK.
     """
 
     code: Code
     detail: str = ""
+    reason: str = ""
     pdf: bytes = b""
     statement: bytes = b""
 
@@ -225,9 +265,16 @@ class Shared:
 
 
 class _Refusal(Exception):
-    def __init__(self, code: Code, detail: str = "") -> None:
+    def __init__(self, code: Code, detail: str = "", reason: str = "") -> None:
         super().__init__(code)
-        self.code, self.detail = code, detail
+        self.code, self.detail, self.reason = code, detail, reason
+
+    @classmethod
+    def of(cls, what: str, refused: Refused) -> _Refusal:
+        return cls(Code.NO_PERMISSION, f"{what}: {refused.detail}", refused.reason)
+
+    def answer(self) -> Shared:
+        return Shared(code=self.code, detail=self.detail, reason=self.reason)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -261,12 +308,26 @@ class Supplier:
             Refused: `trust.*`, `clock.unsure`: the lists cannot tell who may ask.
         """
         try:
-            type_ = self._may_ask(ask, askers, trust, now)
-            license_ = self._find(ask, type_)
-            consent = self._ground(ask, type_, license_, now)
+            self._complete(ask, askers, now)
+            shown = self._shown(ask, now) if ask.code else None
+            type_ = self._may_ask(ask, shown, askers, trust, now)
+            if shown is None:
+                license_ = self._find(ask, type_)
+                spent = self._ground(ask, type_, license_, now)
+            else:
+                license_, spent = self._of_device(shown, type_, now), shown.digest
+            use = use_of(
+                ask,
+                side="supplied",
+                code=Code.OK,
+                identifier=license_.identifier,
+                trust_version=trust.versions["targets"],
+                now=now,
+            )
+            self._unspent(ask, use, spent)
             self._state(license_, now)
         except _Refusal as refusal:
-            return Shared(code=refusal.code, detail=refusal.detail)
+            return refusal.answer()
         pdf = self._draw(ask, license_, type_, now)
         statement = make_statement(
             CopyStatement(
@@ -287,35 +348,43 @@ class Supplier:
             ),
             self.issuer.signer,
         )
-        use = use_of(
-            ask,
-            side="supplied",
-            code=Code.OK,
-            identifier=license_.identifier,
-            trust_version=trust.versions["targets"],
-            now=now,
-        )
         try:
-            self.uses.record(use, license_key=self.license_key(license_.identifier), consent=consent)
+            self.uses.record(use, license_key=self.license_key(license_.identifier), spent=spent)
         except Refused as refused:
-            return Shared(code=Code.NO_PERMISSION, detail=refused.detail)
+            return _Refusal.of(_ground(ask), refused).answer()
         return Shared(code=Code.OK, pdf=pdf, statement=statement)
 
     def license_key(self, identifier: str) -> str:
         """What is the same for all versions of a license."""
         return f"license {self.issuer.register.entry(identifier).id}"
 
-    def _may_ask(self, ask: Ask, askers: Sequence[ListedKey], trust: Trust, now: datetime) -> LicenseType:
+    def _complete(self, ask: Ask, askers: Sequence[ListedKey], now: datetime) -> None:
         if not askers:
             raise _Refusal(Code.NOT_AUTHENTICATED, "no list names the asker as a verifier")
         if ask.missing():
             raise _Refusal(Code.FIELD_MISSING, ask.missing())
-        if not (ask.consent or ask.basis):
+        if not (ask.consent or ask.basis or ask.code):
             raise _Refusal(Code.FIELD_MISSING, "consent or basis")
         if not 0 <= (ask.until - day_of(now)).days <= LONGEST_USE:
             raise _Refusal(Code.FIELD_MISSING, f"until: from today on, at most {LONGEST_USE} days")
-        type_ = self.issuer.catalog.get(ask.type)
-        if type_ is None:
+
+    def _shown(self, ask: Ask, now: datetime) -> SupplyCode:
+        """The supply code, if it is for this authority and this recipient."""
+        try:
+            shown = read_supply_code(ask.code, now=now)
+        except Refused as refused:
+            raise _Refusal.of("code", refused) from refused
+        if shown.authority != self.issuer.authority.uri:
+            raise _Refusal(Code.NO_PERMISSION, "code: for another authority", "code.audience")
+        if shown.recipient not in ("", ask.recipient):
+            raise _Refusal(Code.NO_PERMISSION, "code: for another recipient", "code.audience")
+        return shown
+
+    def _may_ask(
+        self, ask: Ask, shown: SupplyCode | None, askers: Sequence[ListedKey], trust: Trust, now: datetime
+    ) -> LicenseType:
+        type_ = self.issuer.catalog.get(ask.type if shown is None else shown.type)
+        if type_ is None or (shown is not None and type_.code != shown.type):
             raise _Refusal(Code.UNKNOWN_TYPE)
         for listed in askers:
             try:
@@ -341,7 +410,38 @@ class Supplier:
         # The one that lives is meant; where none does, the last one says why.
         return max(right, key=lambda each: (register.entry(each.identifier).state.lives, each.issued_at))
 
-    def _ground(self, ask: Ask, type_: LicenseType, license_: License, now: datetime) -> Consent | None:
+    def _of_device(self, shown: SupplyCode, type_: LicenseType, now: datetime) -> License:
+        """The license that the supply code's device is bound to: exactly one that lives, or the last one."""
+        at = seconds(now)
+        found = {
+            entry.id: (entry, license_)
+            for entry, license_, device in self.issuer.register.bound_to(
+                shown.key.thumbprint(), type_code=type_.code
+            )
+            # Credentials end with their license at the latest: that the license ended says why.
+            if entry.authority == self.issuer.authority.uri
+            and (at < device.expires_at or _over(license_, now))
+        }
+        if not found:
+            raise _Refusal(
+                Code.NO_PERMISSION, "code: not of a device of such a license", "holder.binding_missing"
+            )
+        living = [each for entry, each in found.values() if entry.state.lives and not _over(each, now)]
+        if len(living) > 1:
+            raise _Refusal(Code.NO_PERMISSION, "code: its device has several licenses of this type")
+        return living[0] if living else max((each for _, each in found.values()), key=lambda e: e.issued_at)
+
+    def _unspent(self, ask: Ask, use: Use, spent: bytes | None) -> None:
+        """Before anything is drawn; `record` decides."""
+        if spent is None:
+            return
+        try:
+            self.uses.check_unspent(use, spent)
+        except Refused as refused:
+            raise _Refusal.of(_ground(ask), refused) from refused
+
+    def _ground(self, ask: Ask, type_: LicenseType, license_: License, now: datetime) -> bytes | None:
+        """Digest of the consent; None under a law."""
         if not ask.consent:
             basis = self.bases.get(ask.basis)
             if basis is None or not basis.covers(type_, ask.matter):
@@ -350,7 +450,7 @@ class Supplier:
         try:
             consent = read_consent(ask.consent, now=now)
         except Refused as refused:
-            raise _Refusal(Code.NO_PERMISSION, f"consent: {refused.detail}") from refused
+            raise _Refusal.of("consent", refused) from refused
         wanted = (ask.recipient, ask.matter, ask.case, ask.purpose)
         if (consent.recipient, consent.matter, consent.case, consent.purpose) != wanted:
             raise _Refusal(Code.NO_PERMISSION, "consent: for another recipient, matter, case or purpose")
@@ -358,7 +458,7 @@ class Supplier:
             raise _Refusal(Code.NO_PERMISSION, "consent: of another holder")
         if self.license_key(consent.identifier) != self.license_key(license_.identifier):
             raise _Refusal(Code.NO_PERMISSION, "consent: for another license")
-        return consent
+        return consent.digest
 
     def bound(self, identifier: str, thumbprint: bytes, now: datetime) -> bool:
         """Whether a device is bound to a license now."""
@@ -376,7 +476,7 @@ class Supplier:
         state = self.issuer.register.entry(license_.identifier).state
         if state in _STATES:
             raise _Refusal(_STATES[state])
-        if license_.ends_at is not None and license_.ends_at <= now:
+        if _over(license_, now):
             raise _Refusal(Code.EXPIRED)
 
     def _draw(self, ask: Ask, license_: License, type_: LicenseType, now: datetime) -> bytes:
@@ -411,10 +511,18 @@ class Supplier:
         return made[0]
 
 
+def _over(license_: License, now: datetime) -> bool:
+    return license_.ends_at is not None and license_.ends_at <= now
+
+
 def _document_digest(license_: License) -> bytes:
     """Digest of what the issuer signed in the document credential: the JWS signing input."""
     signed = (license_.document or "").partition("~")[0].rpartition(".")[0]
     return sha256(signed.encode()).digest()
+
+
+def _ground(ask: Ask) -> str:
+    return "code" if ask.code else "consent" if ask.consent else f"law:{ask.basis}"
 
 
 def use_of(ask: Ask, *, side: str, code: Code, identifier: str, trust_version: int, now: datetime) -> Use:
@@ -431,7 +539,7 @@ def use_of(ask: Ask, *, side: str, code: Code, identifier: str, trust_version: i
         matter=f"{ask.matter} {ask.matter_name}",
         case=ask.case,
         purpose=ask.purpose,
-        ground="consent" if ask.consent else f"law:{ask.basis}",
+        ground=_ground(ask),
         until=ask.until.isoformat(),
         trust_version=trust_version,
     )

@@ -180,7 +180,7 @@ device = Table(
     Column("id", BigInteger, primary_key=True, autoincrement=_NO_AUTOINCREMENT),
     Column("license_id", BigInteger, ForeignKey("license.id"), nullable=False, index=True),
     Column("holder_index", Integer, nullable=False),
-    Column("thumbprint", LargeBinary, nullable=False),
+    Column("thumbprint", LargeBinary, nullable=False, index=True),
     Column("version", Integer, nullable=False),
     Column("bound_at", BigInteger, nullable=False),
     Column("expires_at", BigInteger, nullable=False),
@@ -334,5 +334,5 @@ confirmation = Table(
     Index("ix_confirmation_case", "authority", "case_number"),
 )
 
-HEAD: Final = "0003"
+HEAD: Final = "0004"
 """The migration that these tables correspond to."""

@@ -518,7 +518,8 @@ _REFUSED: Final = {
     "code": 100,
     "zh": "无权限调用",
     "en": "No permission",
-    "detail": "consent: of another holder",
+    "detail": "code: used for another case",
+    "reason": "code.replayed",
 }
 
 
@@ -542,7 +543,6 @@ RETRIEVE: Final[dict[str, Any]] = {
     "requestBody": _body(
         {
             "required": [
-                "type",
                 "organization",
                 "operator",
                 "position",
@@ -550,11 +550,15 @@ RETRIEVE: Final[dict[str, Any]] = {
                 "matter_name",
                 "case",
                 "purpose",
-                "region",
                 "until",
             ],
             "properties": {
-                "type": {**_TEXT, "description": "Type code, or short name."},
+                "code": {
+                    **_TEXT,
+                    "description": "Supply code (EWU) from the holder's phone: stands for `type`, `region`, "
+                    "`holder` or `number`, and `consent` or `basis`; none of them beside it.",
+                },
+                "type": {**_TEXT, "description": "Type code, or short name; required without `code`."},
                 "holder": {**_TEXT, "description": "Number of the holder; or give `number`."},
                 "number": {**_TEXT, "description": "License number; or give `holder`."},
                 "organization": _TEXT,
@@ -564,7 +568,10 @@ RETRIEVE: Final[dict[str, Any]] = {
                 "matter_name": _TEXT,
                 "case": _TEXT,
                 "purpose": _TEXT,
-                "region": {**_TEXT, "description": "Area code or two digits of the province of issue."},
+                "region": {
+                    **_TEXT,
+                    "description": "Area code or two digits of the province of issue; not with `code`.",
+                },
                 "until": {"type": "string", "format": "date"},
                 "consent": {**_TEXT, "description": "The holder's signed consent, base64; or give `basis`."},
                 "basis": {**_TEXT, "description": "Id of a legal basis; or give `consent`."},

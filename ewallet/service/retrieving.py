@@ -1,7 +1,8 @@
 """Calls of sharing: retrieve a license wherever it was issued, supply what others ask for, show the uses.
 
 A partner asks its own service; that one supplies, or asks the authority that the trust lists name for the
-type and region, with an ask signed by its own verify key. Both sides record the use.
+type and region (or that a scanned supply code names, if the lists do too), with an ask signed by its own
+verify key. Both sides record the use.
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from ewallet.licenses.asking import (
 )
 from ewallet.licenses.catalog import Catalog
 from ewallet.licenses.sharing import Shared, use_of
+from ewallet.licenses.supply_code import read_supply_code
 from ewallet.moments import seconds
 from ewallet.service.http import LOG, Problem, answer, member, read_object
 from ewallet.service.issuing import problem_of
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
     from ewallet.licenses.asking import CopyStatement
     from ewallet.licenses.sharing import Supplier, UseLog
+    from ewallet.licenses.supply_code import SupplyCode
     from ewallet.service.settings import Settings
     from ewallet.trust.entries import ListedKey
     from ewallet.trust.trust import Trust
@@ -60,6 +63,7 @@ _MEMBERS: Final = (
     "purpose",
     "region",
     "basis",
+    "code",
 )
 _HTTP: Final = {
     Code.OK: 200,
@@ -111,13 +115,23 @@ class Exchange:
             )
         if ask.missing():
             return said(Shared(code=Code.FIELD_MISSING, detail=ask.missing()))
-        supplier = self.supplier
-        owner = self._owner(trust, ask)
+        supplier, shown = self.supplier, None
+        if ask.code:
+            try:
+                shown = read_supply_code(ask.code, now=now)
+            except Refused as refused:
+                refusal = Shared(
+                    code=Code.NO_PERMISSION, detail=f"code: {refused.detail}", reason=refused.reason
+                )
+                return said(refusal)
+        owner = self._owner(trust, ask) if shown is None else _named(trust, shown, now)
+        if shown is not None and not owner:
+            return said(Shared(code=Code.NOT_FOUND, detail="no list names the issuer that the code names"))
         if supplier is not None and owner in ("", supplier.issuer.authority.uri):
             return said(supplier.supply(ask, askers, trust, now=now))
         if not owner:
             return said(Shared(code=Code.NOT_FOUND, detail="no list names an issuer of this type there"))
-        return self._from(owner, ask, trust, now)
+        return self._from(owner, ask, trust, now, type_="" if shown is None else shown.type)
 
     def _owner(self, trust: Trust, ask: Ask) -> str:
         """The authority that the lists name for a type in a region; empty if they name none."""
@@ -132,7 +146,7 @@ class Exchange:
             return own.issuer.authority.uri
         return owners[0] if owners else ""
 
-    def _from(self, owner: str, ask: Ask, trust: Trust, now: datetime) -> dict[str, Any]:
+    def _from(self, owner: str, ask: Ask, trust: Trust, now: datetime, *, type_: str = "") -> dict[str, Any]:
         """Asks another authority, checks what it answers, gives the local view, records the use here too."""
         settings = self.settings
         if settings.signer is None or self.uses is None:
@@ -147,6 +161,8 @@ class Exchange:
             checked = verify_statement(statement, trust, recipient=ask.recipient, pdf=pdf, now=now)
             if checked.issuer != owner:
                 raise Refused("issuer.unknown", "the statement is of another authority")
+            if type_ and checked.type != type_:
+                raise Refused("disclosure.mismatch", "the statement is about another type than the code")
             identifier = checked.identifier
             local = self._local(checked, trust, now)
         self.uses.record(
@@ -250,6 +266,8 @@ class Exchange:
 def said(shared: Shared) -> dict[str, Any]:
     """An answer as data."""
     data: dict[str, Any] = {"code": int(shared.code), **shared.to_words(), "detail": shared.detail}
+    if shared.reason:
+        data["reason"] = shared.reason
     if shared.code is Code.OK:
         data["pdf"] = b64encode(shared.pdf).decode()
         data["statement"] = b64encode(shared.statement).decode()
@@ -316,6 +334,20 @@ def _owners(trust: Trust, type_: str, region: str, now: datetime) -> tuple[str, 
             if grant.contains(at) and near and grant.covers_type(type_):
                 (named if type_ in grant.types else wide).append(listed.entity.uri)
     return tuple(dict.fromkeys([*named, *wide]))
+
+
+def _named(trust: Trust, shown: SupplyCode, now: datetime) -> str:
+    """The authority that a supply code names, if the lists let it issue that type; else empty.
+
+    Anybody can write any address into a code: whom the lists do not name is never called.
+    """
+    at = seconds(now)
+    for listed in trust.all_keys():
+        if listed.service is Service.LICENSES and listed.entity.uri == shown.authority:
+            for grant in listed.grants:
+                if grant.contains(at) and grant.covers_type(shown.type):
+                    return listed.entity.uri
+    return ""
 
 
 def _code(got: dict[str, Any]) -> Code:

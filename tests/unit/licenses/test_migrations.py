@@ -28,7 +28,7 @@ from ewallet.trust.statements import KeyWitness, digest_of
 from tests.agency import CATALOG, NOW, Agency, record
 from tests.databases import fresh_database
 
-VERSIONS = ("0001", "0002", "0002 with uses")
+VERSIONS = ("0001", "0002", "0002 with uses", "0003")
 
 # As the code made them beside the migrations, before 0003: whoever had opened them has them.
 _OLD = MetaData()
@@ -166,7 +166,8 @@ def test_the_tables_made_beside_the_migrations_were_the_same(tmp_path):
                 )
                 for name in inspector.get_table_names()
             }
-    assert found["0001"] == found["0002"] == found["0002 with uses"]
+    assert found["0001"] == found["0002"] == found["0002 with uses"] == found["0003"]
+    assert ("ix_device_thumbprint", "thumbprint") in found["0001"]["device"][1]
     assert {"shared_use", "objection_message", "bulk_job", "confirmation"} < set(found["0001"])
 
 
