@@ -24,6 +24,7 @@ from ewallet.licenses.printed import IN_FORCE, PrintOrder
 from ewallet.licenses.render import Annotation, Content, render
 from ewallet.licenses.supply_code import read_supply_code
 from ewallet.moments import day_end, day_of, seconds
+from ewallet.trust.entries import Service
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -386,15 +387,18 @@ class Supplier:
         type_ = self.issuer.catalog.get(ask.type if shown is None else shown.type)
         if type_ is None or (shown is not None and type_.code != shown.type):
             raise _Refusal(Code.UNKNOWN_TYPE)
-        for listed in askers:
-            try:
-                trust.decide_verifier(listed, venue=ask.position, types=(type_.code,), now=now)
-            except Refused as refused:
-                if not refused.reason.startswith("verifier."):
-                    raise
-                continue
-            return type_
-        raise _Refusal(Code.NO_PERMISSION, "beyond what the asker may ask for")
+        if not _granted(askers, trust, ask.position, type_, now):
+            raise _Refusal(Code.NO_PERMISSION, "beyond what the asker may ask for")
+        if any(listed.entity.uri != ask.recipient for listed in askers):
+            # An authority that asks for its partner lends it no grant of its own.
+            theirs = [
+                listed
+                for listed in trust.all_keys()
+                if listed.service is Service.VERIFY and listed.entity.uri == ask.recipient
+            ]
+            if not _granted(theirs, trust, ask.position, type_, now):
+                raise _Refusal(Code.NO_PERMISSION, "beyond what the recipient may ask for")
+        return type_
 
     def _find(self, ask: Ask, type_: LicenseType) -> License:
         register = self.issuer.register
@@ -509,6 +513,19 @@ class Supplier:
             now=now,
         )
         return made[0]
+
+
+def _granted(keys: Sequence[ListedKey], trust: Trust, venue: str, type_: LicenseType, now: datetime) -> bool:
+    """Whether any of a verifier's keys may ask for a type at a place; never for no keys."""
+    for listed in keys:
+        try:
+            trust.decide_verifier(listed, venue=venue, types=(type_.code,), now=now)
+        except Refused as refused:
+            if not refused.reason.startswith("verifier."):
+                raise
+        else:
+            return True
+    return False
 
 
 def _over(license_: License, now: datetime) -> bool:
