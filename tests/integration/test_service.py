@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from base64 import b64decode, b64encode
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -16,6 +17,8 @@ from ewallet.keys import SigningKey
 from ewallet.licenses import binding
 from ewallet.licenses.asking import make_consent
 from ewallet.licenses.presenting import present
+from ewallet.licenses.sharing import Use
+from ewallet.licenses.sharing import UseLog as SharedUses
 from ewallet.moments import day_of
 from ewallet.trust.distribution import TrustStore
 from ewallet.verify.answering import Card, respond
@@ -28,7 +31,7 @@ from ewallet.verify.sources import status_source
 from ewallet.verify.verifier import Verifier
 from ewallet.wire import b64u_decode, b64u_encode
 from tests.agency import CATALOG, record
-from tests.services import BASE, BUSINESS, Land, call, clock, free_port
+from tests.services import BASE, BUSINESS, Answer, Land, call, clock, free_port
 
 pytest.importorskip("fastapi", reason="the extra 'service' is not installed")
 
@@ -305,6 +308,22 @@ def consent(land, issued, device, **changes):
     return b64encode(make_consent(device, **given, now=clock())).decode()
 
 
+def shared_uses(land, province) -> list[Use]:
+    """What an authority has recorded, the oldest first."""
+    issuer = land.open(province)
+    try:
+        return list(reversed(SharedUses(issuer.register).since(0)))
+    finally:
+        issuer.register.close()
+
+
+def shown_to_holder(land, service, identifier, device, province="32") -> Answer:
+    """What a device that a license is bound to is told of its uses."""
+    given = {"recipient": land.market[province].uri, "matter": "", "case": "", "purpose": "uses"}
+    proof = make_consent(device, identifier=identifier, **given, now=clock())
+    return service.call("POST", "/v1/uses", {"proof": b64encode(proof).decode()})
+
+
 def test_two_provinces_share_a_license_with_consent(land, pair, license_32):
     shanghai, jiangsu = pair
     issued, device, _ = license_32
@@ -315,30 +334,37 @@ def test_two_provinces_share_a_license_with_consent(land, pair, license_32):
     local = found.json["local"]
     assert local["rule"] == "32-31-business-license"
     assert local["fields"]["local_name"] == record(BUSINESS, 7)["name"]
-    # recorded on both sides, and shown to the holder
-    proof = make_consent(
-        device,
-        identifier=issued.license.identifier,
-        recipient=land.market["32"].uri,
-        matter="",
-        case="",
-        purpose="uses",
-        now=clock(),
-    )
-    uses = jiangsu.call("POST", "/v1/uses", {"proof": b64encode(proof).decode()}).json["uses"]
-    assert [(each["recipient"], each["case"], each["ground"]) for each in uses] == [
-        (land.hall.uri, "S-1", "consent")
-    ]
-    stranger = make_consent(
-        SigningKey.generate(),
-        identifier=issued.license.identifier,
-        recipient=land.market["32"].uri,
-        matter="",
-        case="",
-        purpose="uses",
-        now=clock(),
-    )
-    assert jiangsu.call("POST", "/v1/uses", {"proof": b64encode(stranger).decode()}).status == 403
+    # recorded on both sides, in the same words
+    [supplied], [received] = (shared_uses(land, province) for province in ("32", "31"))
+    assert (supplied.side, received.side) == ("supplied", "received")
+    assert replace(received, side="supplied", at=supplied.at) == replace(supplied, operator=received.operator)
+    assert abs(received.at - supplied.at) <= 2
+    for each in (supplied, received):
+        assert (each.identifier, each.code) == (issued.license.identifier, 0)
+        assert (each.case, each.purpose, each.ground) == ("S-1", "办理示例事项", "consent")
+        assert (each.recipient, each.matter, each.until) == (land.hall.uri, "M-1 示例事项", body["until"])
+    # and shown to the holder, by who supplied it, and to nobody else
+    uses = shown_to_holder(land, jiangsu, issued.license.identifier, device).json["uses"]
+    assert uses == [supplied.to_json()]
+    stranger = SigningKey.generate()
+    assert shown_to_holder(land, jiangsu, issued.license.identifier, stranger).status == 403
+    other, other_device, _ = land.issue("32", 8)
+    assert shown_to_holder(land, jiangsu, issued.license.identifier, other_device).status == 403
+    assert shown_to_holder(land, jiangsu, other.license.identifier, other_device).json["uses"] == []
+
+
+def test_a_refused_ask_is_no_use_and_who_asked_keeps_that_it_was_refused(land, pair, license_32):
+    shanghai, jiangsu = pair
+    issued, device, _ = license_32
+    before = {province: shared_uses(land, province) for province in ("31", "32")}
+    signed = consent(land, issued, device, case="S-0")
+    body = ask(land, holder=record(BUSINESS, 7)["uscc"], consent=signed, case="S-9")
+    assert shanghai.call("POST", "/v1/retrieve", body, key=key(land, "window")).json["code"] == 100
+    [asked] = shared_uses(land, "31")[len(before["31"]) :]
+    assert (asked.side, asked.code, asked.identifier, asked.case) == ("received", 100, "", "S-9")
+    assert shared_uses(land, "32") == before["32"]
+    uses = shown_to_holder(land, jiangsu, issued.license.identifier, device).json["uses"]
+    assert "S-9" not in [each["case"] for each in uses]
 
 
 def test_what_is_handed_out_is_a_copy_that_verifies_and_carries_no_master(land, pair, license_32):
@@ -427,14 +453,32 @@ def test_an_objection_travels_to_the_issuer_and_back(land, pair, license_32):
     listed = jiangsu.call("GET", "/v1/objections", key=agency).json
     assert [each["case"] for each in listed["objections"]] == [case["case"]]
     assert [each["field"] for each in listed["notices"]] == ["address"]
-    told = jiangsu.call("POST", "/v1/objections/answer", {**case, "result": "corrected"}, key=agency).json
+    [notice] = listed["notices"]
+    assert (notice["kind"], notice["uri"]) == ("objection", issued.license.document_status.uri)
+    # only the authority that is asked can answer, and only who objected, or it, can close
+    corrected = {**case, "result": "corrected", "text": "地址已更正"}
+    sides = (land.market["31"].uri, land.market["32"].uri)
+    early = shanghai.call("POST", "/v1/objections/answer", corrected, key=key(land, "agency"))
+    assert early.status == 403
+    assert shanghai.call("POST", "/v1/objections/answer", corrected, key=window).status == 403
+    told = jiangsu.call("POST", "/v1/objections/answer", corrected, key=agency).json
     assert told["sent"] is True, told
+    # the answer has come back: where the objection was raised, it stands with its words and who signed it
+    [back] = shanghai.call("GET", "/v1/objections", key=key(land, "agency")).json["objections"]
+    assert (back["case"], back["open"]) == (case["case"], told["open"])
+    messages = [(each["act"], each["entity"], each["result"]) for each in back["messages"]]
+    assert messages == [("raise", sides[0], None), ("answer", sides[1], "corrected")]
+    assert back["messages"][0]["to"] == sides[1]
+    assert back["messages"][1]["text"] == "地址已更正"
     closed = shanghai.call("POST", "/v1/objections/close", case, key=window).json
     assert (closed["open"], closed["result"], closed["sent"]) == (False, "corrected", True)
     listed = jiangsu.call("GET", "/v1/objections", key=agency).json
     assert listed["notices"] == []
     acts = [each["act"] for each in listed["objections"][0]["messages"]]
     assert acts == ["raise", "answer", "close"]
+    again = shanghai.call("POST", "/v1/objections/send", case, key=window)  # sent twice, there once
+    assert (again.status, again.json["sent"]) == (200, True)
+    assert jiangsu.call("GET", "/v1/objections", key=agency).json == listed
 
 
 def test_a_use_is_recorded_receipted_and_rated_once(land, shanghai):
