@@ -24,7 +24,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
     "verify": ("ewallet.cli.verify_command", "verify", "Verify a code, picture, PDF or credential."),
     "issue": ("ewallet.cli.license_commands", "issue", "Issue licenses from an agency's export."),
     "catalog": ("ewallet.cli.license_commands", "catalog", "List, show and check license types."),
-    "code": ("ewallet.cli.code_commands", "code", "Issue passes; show rotating, paper and display codes."),
+    "code": ("ewallet.cli.code_commands", "code", "Passes; rotating, paper, display and supply codes."),
     "gate": ("ewallet.cli.code_commands", "gate", "Run a gate: one line of JSON for each decision."),
     "print": ("ewallet.cli.printed_commands", "print_", "Print a copy of a license."),
     "compare": ("ewallet.cli.printed_commands", "compare", "Compare two copies of a license."),

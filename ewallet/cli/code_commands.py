@@ -1,4 +1,4 @@
-"""`ewallet code issue`, `show`, `paper`, `display`, and `ewallet gate`."""
+"""`ewallet code issue`, `show`, `paper`, `display`, `supply`, and `ewallet gate`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def _password(file: Path | None, what: str) -> str:
 
 @click.group()
 def code() -> None:
-    """Issue passes into a wallet file, show rotating codes from it, make paper and display codes."""
+    """Issue passes into a wallet file, show rotating codes from it, make paper, display and supply codes."""
 
 
 def _attribute(given: str) -> tuple[str, Any]:
@@ -439,6 +439,51 @@ def display(
     except RecordError as error:
         return report(str(error), "see 'ewallet code display --help'", Exit.USAGE)
     _draw(text, png, svg, large=large, medium="paper")
+    print(text)
+    return Exit.ACCEPTED
+
+
+# --- supply codes -------------------------------------------------------------------------------------------
+
+
+@code.command()
+@click.option(
+    "--key", "key_file", required=True, type=_GIVEN, help="Device key that the license is bound to."
+)
+@click.option("--authority", required=True, help="URI of the issuing authority on the trust lists.")
+@click.option("--type", "type_", required=True, help="Type code of the license, or its short name.")
+@click.option("--recipient", default="", help="URI of the only one who may use it; default: who scans it.")
+@click.option("--life", default=120, show_default=True, type=click.IntRange(1, 300), help="Seconds.")
+@click.option("--large", is_flag=True, help="Pictures three times (PNG) or twice (SVG) as large.")
+@click.option("--png", type=_FILE)
+@click.option("--svg", type=_FILE)
+@click.option("--password-file", type=_GIVEN, help="Password of the key.")
+def supply(
+    key_file: Path,
+    authority: str,
+    type_: str,
+    recipient: str,
+    life: int,
+    large: bool,  # noqa: FBT001 (a flag of the command line)
+    png: Path | None,
+    svg: Path | None,
+    password_file: Path | None,
+) -> int:
+    """Make a supply code with a device key, for trials: a window retrieves the license with it, once."""
+    from ewallet.keys import SigningKey  # noqa: PLC0415 (this command only)
+    from ewallet.licenses.catalog import Catalog  # noqa: PLC0415 (this command only)
+    from ewallet.licenses.supply_code import make_supply_code  # noqa: PLC0415 (this command only)
+
+    known = Catalog.builtin().get(type_)
+    text = make_supply_code(
+        SigningKey.load(key_file, _password(password_file, "key")),
+        authority=authority,
+        type=known.code if known else type_,
+        recipient=recipient,
+        now=datetime.now(UTC),
+        life=life,
+    )
+    _draw(text, png, svg, large=large)
     print(text)
     return Exit.ACCEPTED
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
+import click
 import pytest
 from PIL import Image
 
@@ -14,6 +15,8 @@ from ewallet.code.paper import parse_paper, verify_paper
 from ewallet.formats.qr import QUIET_ZONE, matrix, read_image
 from ewallet.formats.typeset import page_sizes_mm, page_texts, render_pdf
 from ewallet.keys import SigningKey
+from ewallet.licenses.catalog import Catalog
+from ewallet.licenses.supply_code import read_supply_code
 
 ISSUER = "https://sh.ewallet.example/a/codes"
 STATUS = "https://sh.ewallet.example/status/codes/1"
@@ -100,6 +103,24 @@ def test_a_display_code_wants_a_number_that_is_right(run):
     code, out = run("display", "--uscc", "91310000MA1FL1234X", "--name", "示例")
     assert (code, out.out) == (2, "")
     assert "1234X" not in out.err
+
+
+def test_a_supply_code_of_a_device_key(tmp_path, capsys, key):
+    (tmp_path / "password").write_text("correct horse\n")
+    key.save(tmp_path / "device.pem", "correct horse")
+    signed = ["--key", str(tmp_path / "device.pem"), "--password-file", str(tmp_path / "password")]
+    issuer, hall = "https://sh.ewallet.example/a/market", "https://sh.ewallet.example/a/hall"
+    words = ["--authority", issuer, "--type", "business-license", "--recipient", hall, "--life", "60"]
+    picture = tmp_path / "code.png"
+    command = ["code", "supply", *signed, *words]
+    assert int(cli.main([*command, "--png", str(picture)], standalone_mode=False) or 0) == 0
+    text = capsys.readouterr().out.strip()
+    assert read_image(picture) == [text]
+    found = read_supply_code(text, now=datetime.now(UTC))
+    assert (found.authority, found.recipient, found.key) == (issuer, hall, key.public_key)
+    assert (found.type, found.exp - found.iat) == (Catalog.builtin()["business-license"].code, 60)
+    with pytest.raises(click.BadParameter):
+        cli.main([*command, "--life", "301"], standalone_mode=False)
 
 
 def test_the_large_drawing_has_four_times_the_area():
