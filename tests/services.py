@@ -223,9 +223,17 @@ class Land:
             ("hotel", Role.VERIFIER, self.hotel.uri),
             ("nobody", Role.VERIFIER, ""),
             ("auditor", Role.AUDITOR, ""),
+            # Two systems of the agency that have no second officer of their own.
+            ("clerks", Role.ISSUER, listed.uri),
+            ("supervisors", Role.ISSUER, listed.uri),
         ):
             self.keys[f"{province}/{name}"] = add_partner(
-                place / "partners.json", name=name, roles=[role], entity=entity, rate=100_000
+                place / "partners.json",
+                name=name,
+                roles=[role],
+                entity=entity,
+                rate=100_000,
+                attests_second_officer=name == "agency",
             )
 
     def open(self, province: str) -> Any:

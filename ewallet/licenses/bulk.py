@@ -22,7 +22,8 @@ from ewallet.licenses import intake, tables
 from ewallet.licenses.deployment import Deployment
 from ewallet.licenses.intake import Reject, Row
 from ewallet.licenses.issuer import Issued, Issuer, Order
-from ewallet.licenses.lifecycle import Case
+from ewallet.licenses.issuing import two_officers
+from ewallet.licenses.lifecycle import Case, EventKind
 from ewallet.licenses.printed import PrintOrder
 
 if TYPE_CHECKING:
@@ -72,6 +73,17 @@ def job_name(export: Path, type_: LicenseType) -> str:
     return digest.hexdigest()
 
 
+def check_officers(type_: LicenseType, case: Case) -> None:
+    """Whether a job may issue licenses of a type in these officers' names.
+
+    A job does not wait for a second officer: nobody reads a hundred thousand records before confirming them.
+
+    Raises:
+        SecondOfficerNeeded: the type wants two to issue.
+    """
+    two_officers(type_, EventKind.ISSUE, case, "new")
+
+
 def run(
     issuer: Issuer,
     export: Path,
@@ -81,6 +93,7 @@ def run(
     now: datetime,
     printed: PrintOrder | None = None,
     operator: str = "",
+    second_operator: str = "",
     stock_column: str = "",
     part: tuple[int, int] = (0, 1),
     progress: Callable[[int], None] = lambda _: None,
@@ -96,6 +109,7 @@ def run(
         now: the time of issue (aware).
         printed: what is printed with each.
         operator: who runs the job.
+        second_operator: who has confirmed it, where the type wants four eyes to issue.
         stock_column: header of the column with the number of each license's paper, when existing paper is
             taken into the register; empty: none.
         part: this process's number and how many share the job.
@@ -103,8 +117,11 @@ def run(
 
     Raises:
         ConfigError: the file as a whole cannot be read.
+        SecondOfficerNeeded: the type wants two officers to issue: then not a row is begun.
     """
     type_ = issuer.catalog[type]
+    case = Case(operator=operator, second_operator=second_operator)
+    check_officers(type_, case)
     job = job_name(export, type_)
     out.mkdir(parents=True, exist_ok=True)
     suffix = f".{part[0]}" if part[1] > 1 else ""
@@ -127,7 +144,7 @@ def run(
                 job=job,
                 now=now,
                 printed=printed,
-                operator=operator,
+                case=case,
                 stock_column=stock_column,
             )
             for row, identifier, number, state in done.good:
@@ -151,6 +168,7 @@ def run_parallel(
     workers: int,
     printed: PrintOrder | None = None,
     operator: str = "",
+    second_operator: str = "",
     stock_column: str = "",
     progress: Callable[[int], None] = lambda _: None,
 ) -> Summary:
@@ -165,6 +183,7 @@ def run_parallel(
         workers: how many processes.
         printed: what is printed with each.
         operator: who runs the job.
+        second_operator: see `run`.
         stock_column: see `run`.
         progress: called with the number of rows that are done with.
     """
@@ -183,6 +202,7 @@ def run_parallel(
                     now=now,
                     printed=printed,
                     operator=operator,
+                    second_operator=second_operator,
                     stock_column=stock_column,
                     part=(number, workers),
                 ),
@@ -217,6 +237,7 @@ class _Share:
     now: datetime
     printed: PrintOrder | None
     operator: str
+    second_operator: str
     stock_column: str
     part: tuple[int, int]
 
@@ -232,6 +253,7 @@ def _work(share: _Share, steps: Queue[int]) -> Summary:
             now=share.now,
             printed=share.printed,
             operator=share.operator,
+            second_operator=share.second_operator,
             stock_column=share.stock_column,
             part=share.part,
             progress=steps.put,
@@ -255,13 +277,12 @@ def _batch(
     job: str,
     now: datetime,
     printed: PrintOrder | None,
-    operator: str,
+    case: Case,
     stock_column: str,
 ) -> _Done:
     bad = [item for item in batch if isinstance(item, Reject)]
     rows = {item.row: item for item in batch if isinstance(item, Row)}
     before = _done_before(issuer, job, list(rows))
-    case = Case(operator=operator)
     orders = [
         Order(
             record=row.record,

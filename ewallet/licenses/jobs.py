@@ -78,8 +78,8 @@ class Jobs:
         Args:
             name: of the job.
             machine: who takes it.
-            here: whether its files of results lie here: if not, one that is done is run again, which makes no
-                license twice and writes the files.
+            here: whether files of results lie there. If they do not, or are of a run elsewhere, one that is
+                done is run again, which makes no license twice and writes the files.
             now: the time (aware).
 
         Returns:
@@ -92,7 +92,8 @@ class Jobs:
         try:
             with self._register.writing() as connection:
                 known = self._find(connection, name, now, lock=True)
-                if known is not None and (known.state in _ALIVE or (known.state == DONE and here)):
+                written = here and known is not None and known.machine == machine
+                if known is not None and (known.state in _ALIVE or (known.state == DONE and written)):
                     return known, False
                 if known is None:
                     connection.execute(insert(tables.bulk_job).values(**asdict(fresh)))

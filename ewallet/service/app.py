@@ -24,6 +24,7 @@ from ewallet.licenses.sharing import UseLog as SharedUses
 from ewallet.licenses.trails import Trails
 from ewallet.service import examples
 from ewallet.service.chores import Chores
+from ewallet.service.confirming import SecondOfficer
 from ewallet.service.deciding import Decisions
 from ewallet.service.doors import COUNTER, ISSUE, READ, SHARE, WATCH, Doors
 from ewallet.service.http import Face, Problem
@@ -261,6 +262,13 @@ def _add_agency(calls: _Calls, agency: Agency) -> None:
         ("POST", "/v1/number", agency.number, COUNTER, examples.NUMBER),
     ):
         calls.add(method, path, handler, roles=roles, tag="agency", **documented)
+    second = SecondOfficer(confirmations=agency.confirmations, settings=agency.settings)
+    for path, handler, roles, documented in (
+        ("/v1/confirmations", second.waiting, READ, examples.CONFIRMATIONS),
+        ("/v1/confirmations/confirm", second.confirm, ISSUE, examples.CONFIRM),
+        ("/v1/confirmations/reject", second.reject, ISSUE, examples.REJECT),
+    ):
+        calls.add("POST", path, handler, roles=roles, tag="agency", **documented)
 
 
 def _add_objections(calls: _Calls, objections: Objections) -> None:

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 from starlette.concurrency import run_in_threadpool
 
 from ewallet.errors import EwalletError
+from ewallet.licenses.confirmations import Confirmations
 from ewallet.service.http import LOG
 
 if TYPE_CHECKING:
@@ -31,7 +32,8 @@ class Chores:
         terminal: takes newer lists.
         doors: take the changed file of partners.
         settings: how the process was started.
-        issuer: publishes the status of its licenses; None: nothing is issued here.
+        issuer: publishes the status of its licenses, and deletes what nobody has confirmed in time; None:
+            nothing is issued here.
         log: destroys the keys of records whose retention has ended; None: nothing is recorded.
     """
 
@@ -49,7 +51,7 @@ class Chores:
 
     def turn(self) -> None:
         """Everything once."""
-        for work in (self._lists, self.doors.refresh, self._status, self._retention):
+        for work in (self._lists, self.doors.refresh, self._status, self._retention, self._confirmations):
             try:
                 work()
             except (EwalletError, OSError) as error:
@@ -71,3 +73,7 @@ class Chores:
     def _retention(self) -> None:
         if self.log is not None:
             self.log.expire(self.settings.now())
+
+    def _confirmations(self) -> None:
+        if self.issuer is not None:
+            Confirmations(self.issuer).expire(now=self.settings.now())

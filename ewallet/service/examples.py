@@ -262,7 +262,7 @@ _CASE: Final = {
         "number": {**_TEXT, "description": "The same number with the same content gives the same again."},
         "matter": _TEXT,
         "operator": _TEXT,
-        "second_operator": {**_TEXT, "description": "Who confirms, where the type wants four eyes."},
+        "second_operator": {**_TEXT, "description": "From a partner that attests to it: who confirmed."},
     },
 }
 _CASE_EXAMPLE: Final = {"number": "2026-0042", "matter": "310100-0001", "operator": "clerk-7"}
@@ -299,6 +299,9 @@ _KEY: Final = [
     }
 ]
 
+_PENDING: Final = {"pending": "0b6e" * 8, "expires": "2026-03-03T04:20:05+00:00"}
+_WAITS: Final = "The type wants two officers: it waits until another partner confirms it."
+
 ISSUE: Final[dict[str, Any]] = {
     "summary": "Issue a license",
     "status": 201,
@@ -322,7 +325,11 @@ ISSUE: Final[dict[str, Any]] = {
             "reason": "established",
         },
     ),
-    "responses": {**_answers(_ISSUED, *_WRITES, status=201), **_answers(_ISSUED, text="Issued before.")},
+    "responses": {
+        **_answers(_ISSUED, *_WRITES, status=201),
+        **_answers(_ISSUED, text="Issued before."),
+        **_answers(_PENDING, status=202, text=_WAITS),
+    },
 }
 CHANGE: Final[dict[str, Any]] = {
     "summary": "Amend, renew, correct, annotate, suspend, restore or revoke a license",
@@ -354,7 +361,70 @@ CHANGE: Final[dict[str, Any]] = {
         },
         {"identifier": "1.2.156.3005.2...", "reason": "missed inspection", "case": _CASE_EXAMPLE},
     ),
-    "responses": _answers(_LICENSE, *_WRITES),
+    "responses": {
+        **_answers(_LICENSE, *_WRITES),
+        **_answers(_PENDING, status=202, text=_WAITS),
+    },
+}
+CONFIRMATIONS: Final[dict[str, Any]] = {
+    "summary": "What waits for a second officer; values for those who may confirm only",
+    "responses": _answers(
+        {
+            "confirmations": [
+                {
+                    **_PENDING,
+                    "digest": "9f2c" * 16,
+                    "content": {
+                        "act": "revoke",
+                        "type": "11100000MB0143028R001",
+                        "identifier": "1.2.156.3005.2...",
+                        "changes": {},
+                        "text": "",
+                        "images": {},
+                        "printed": None,
+                        "reason": "by the law",
+                        "case": _CASE_EXAMPLE,
+                        "authority": "https://sh.ewallet.example/a/market",
+                        "partner": "market-1",
+                    },
+                }
+            ],
+            "more": False,
+        },
+        *(401, 403, 429, 503),
+    ),
+}
+_DECISION: Final = {"pending": {**_TEXT, "description": "Its name."}, "operator": _TEXT}
+CONFIRM: Final[dict[str, Any]] = {
+    "summary": "Confirm what waits, as another partner's officer: it is done now",
+    "requestBody": _body(
+        {
+            "required": ["pending", "digest", "operator"],
+            "properties": {
+                **_DECISION,
+                "digest": {
+                    **_TEXT,
+                    "description": "SHA-256, hex, of the content shown, in canonical JSON (RFC 8785).",
+                },
+            },
+        },
+        {"pending": "0b6e" * 8, "digest": "9f2c" * 16, "operator": "clerk-9"},
+    ),
+    "responses": {
+        **_answers(_LICENSE, *_WRITES, 410),
+        **_answers(_ISSUED, status=201, text="A license was issued."),
+    },
+}
+REJECT: Final[dict[str, Any]] = {
+    "summary": "Reject what waits; who asked withdraws it so",
+    "requestBody": _body(
+        {
+            "required": ["pending", "operator", "reason"],
+            "properties": {**_DECISION, "reason": {**_TEXT, "description": "Who asked is told."}},
+        },
+        {"pending": "0b6e" * 8, "operator": "clerk-9", "reason": "the hearing is missing"},
+    ),
+    "responses": _answers({"pending": "0b6e" * 8, "state": "rejected"}, *_WRITES, 410),
 }
 SHOW: Final[dict[str, Any]] = {
     "summary": "A version of a license as recorded",
@@ -439,6 +509,8 @@ _JOB: Final = {
     "again": 0,
     "rejected": 0,
     "problem": "",
+    "machine": "issuing-1-4f0a2b",
+    "at": 1772425205,
 }
 _JOB_NAME: Final = {"name": "job", "in": "path", "required": True, "schema": _TEXT}
 JOB_START: Final[dict[str, Any]] = {
@@ -447,6 +519,13 @@ JOB_START: Final[dict[str, Any]] = {
     "parameters": [
         {"name": "type", "in": "query", "required": True, "schema": _TEXT, "example": "business-license"},
         {"name": "X-Ewallet-Operator", "in": "header", "required": True, "schema": _TEXT},
+        {
+            "name": "X-Ewallet-Second-Operator",
+            "in": "header",
+            "required": False,
+            "schema": _TEXT,
+            "description": "From a partner that attests to it: who confirmed, where the type wants two.",
+        },
     ],
     "requestBody": {
         "required": True,
@@ -457,7 +536,7 @@ JOB_START: Final[dict[str, Any]] = {
 JOB: Final[dict[str, Any]] = {
     "summary": "How far a bulk job is",
     "parameters": [_JOB_NAME],
-    "responses": _answers({**_JOB, "state": "done", "issued": 2000}, 401, 403, 404, 429),
+    "responses": _answers({**_JOB, "state": "done", "issued": 2000}, 401, 403, 404, 429, 503),
 }
 JOB_FILE: Final[dict[str, Any]] = {
     "summary": "results.csv or rejects.csv of a bulk job",
@@ -472,7 +551,7 @@ JOB_FILE: Final[dict[str, Any]] = {
     ],
     "responses": {
         200: {"description": "The file.", "content": {"text/csv": {"schema": _TEXT}}},
-        **dict.fromkeys((401, 403, 404, 429), _PROBLEM),
+        **dict.fromkeys((401, 403, 404, 409, 429, 503), _PROBLEM),
     },
 }
 NUMBER: Final[dict[str, Any]] = {

@@ -2,14 +2,21 @@
 
 Every call names operator, matter and case number. The case number (or the header `Idempotency-Key`) makes a
 call repeatable: the same content gives the same license again, another content is a conflict.
+
+Where the type wants two officers, a call waits until another partner confirms it
+(`ewallet.service.confirming`): a `second_operator` counts only from a partner that attests to one.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import re
+import secrets
+import socket
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any, Final
@@ -24,14 +31,20 @@ from ewallet.errors import (
     Malformed,
     NotAllowed,
     NotFound,
+    NotWaiting,
     RecordError,
     Refused,
     RegisterError,
+    SameOfficer,
+    SecondOfficerNeeded,
     SignerError,
 )
 from ewallet.keys import PublicKey
 from ewallet.licenses import bulk
-from ewallet.licenses.lifecycle import Case, State
+from ewallet.licenses.confirmations import EXPIRED, Act, Confirmations, Pending, expires
+from ewallet.licenses.issuer import Issued
+from ewallet.licenses.jobs import DONE, FAILED, RUNNING, Job, Jobs
+from ewallet.licenses.lifecycle import Case, EventKind, State
 from ewallet.licenses.printed import PrintOrder
 from ewallet.service.http import LOG, Problem, answer, media_type, member, read_body, read_object
 from ewallet.wire import b64u_decode, b64u_encode
@@ -43,7 +56,7 @@ if TYPE_CHECKING:
     from starlette.requests import Request as Call
     from starlette.responses import Response
 
-    from ewallet.licenses.issuer import Issued, Issuer
+    from ewallet.licenses.issuer import Issuer
     from ewallet.licenses.license import License
     from ewallet.licenses.lifecycle import Event
     from ewallet.service.settings import Settings
@@ -54,7 +67,7 @@ MAX_EXPORT: Final = 256 * 1024 * 1024
 _JOB: Final = re.compile(r"[0-9a-f]{64}")
 _EXPORTS: Final = {"text/csv": ".csv", "application/jsonl": ".jsonl"}
 _PAGE: Final = 1000
-_PROGRESS: Final = "progress.json"
+_MACHINE: Final = "machine"
 
 
 def problem_of(error: EwalletError) -> Problem:
@@ -67,6 +80,11 @@ def problem_of(error: EwalletError) -> Problem:
         return Problem(409, str(error), event=error.event, state=error.state)
     if isinstance(error, Conflict):
         return Problem(409, str(error))
+    if isinstance(error, SameOfficer):
+        return Problem(403, str(error))
+    if isinstance(error, NotWaiting):
+        status = 410 if error.state == EXPIRED else 409
+        return Problem(status, str(error), state=error.state, because=error.because)
     if isinstance(error, Malformed | KeyMaterialError):
         return Problem(422, "not in the exact form")
     if isinstance(error, Refused):
@@ -79,41 +97,6 @@ def problem_of(error: EwalletError) -> Problem:
 _AGAIN: Final = {"Retry-After": "5"}
 
 
-@dataclass(slots=True)
-class Job:
-    """A bulk job of this process.
-
-    Attributes:
-        name: digest of type and file: the same file is the same job.
-        state: waiting, running, done or failed.
-        rows: rows that are done with.
-        issued: licenses made.
-        again: rows that had been done before.
-        rejected: rows that could not be issued.
-        problem: why it failed.
-    """
-
-    name: str
-    state: str = "waiting"
-    rows: int = 0
-    issued: int = 0
-    again: int = 0
-    rejected: int = 0
-    problem: str = ""
-
-    def to_json(self) -> dict[str, Any]:
-        """Its progress."""
-        return {
-            "job": self.name,
-            "state": self.state,
-            "rows": self.rows,
-            "issued": self.issued,
-            "again": self.again,
-            "rejected": self.rejected,
-            "problem": self.problem,
-        }
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Agency:
     """The calls of one issuing authority.
@@ -121,14 +104,21 @@ class Agency:
     Attributes:
         issuer: the authority at work.
         settings: how the process was started.
-        jobs: bulk jobs of this process; what they made is in the register.
+        confirmations: what waits for a second officer.
+        jobs: bulk jobs, as the register tells them; what they made is in the register too.
     """
 
     issuer: Issuer
     settings: Settings
-    jobs: dict[str, Job] = field(default_factory=dict)
+    confirmations: Confirmations = field(init=False)
+    jobs: Jobs = field(init=False)
+    _mine: set[str] = field(default_factory=set)
     _pool: ThreadPoolExecutor = field(default_factory=lambda: ThreadPoolExecutor(1, "bulk"))
     _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "confirmations", Confirmations(self.issuer))
+        object.__setattr__(self, "jobs", Jobs(self.issuer.register))
 
     # --- birth ----------------------------------------------------------------------------------------------
 
@@ -139,49 +129,55 @@ class Agency:
         record = _texts(member(data, "record", dict), "record")
         images = _images(member(data, "images", dict, default={}))
         printed, case = _sheets(data), _case(call, data)
-        issued = await _working(
-            lambda: self.issuer.issue(
-                record,
+        reason = member(data, "reason", str, default="")
+        return await self._do(
+            call,
+            Act(
+                kind=EventKind.ISSUE,
                 type=type_,
-                printed=printed,
+                values=record,
                 images=images,
+                printed=printed,
+                reason=reason,
                 case=case,
-                reason=member(data, "reason", str, default=""),
-                now=self.settings.now(),
-            )
+            ),
         )
-        return answer(_issued(issued), 200 if issued.again else 201)
 
     async def change(self, call: Call) -> Response:
         """POST /v1/licenses/{act}: amend, renew, correct, annotate, suspend, restore, revoke."""
         data = await read_object(call)
         act, named = call.path_params["act"], member(data, "identifier", str)
         reason, case = member(data, "reason", str), _case(call, data)
-        now, issuer = self.settings.now(), self.issuer
-        common: dict[str, Any] = {"reason": reason, "case": case, "now": now}
+        plain = Act(kind=EventKind.SUSPEND, identifier=named, reason=reason, case=case)
         if act in ("amend", "renew", "correct"):
             changes = _texts(member(data, "changes", dict), "changes")
             images, printed = _images(member(data, "images", dict, default={})), _sheets(data)
-            verb = {"amend": issuer.amend, "renew": issuer.renew, "correct": issuer.correct}[act]
-            issued = await _working(lambda: verb(named, changes, images=images, printed=printed, **common))
-            return answer(_issued(issued))
+            made = replace(plain, kind=EventKind(act), values=changes, images=images, printed=printed)
+            return await self._do(call, made)
         if act == "annotate":
             text = member(data, "text", str)
-            return answer(_license(await _working(lambda: issuer.annotate(named, text=text, **common))))
+            return await self._do(call, replace(plain, kind=EventKind.ANNOTATE, text=text))
         if act == "revoke":
             kind = _ending(member(data, "kind", str, default="revoked"))
-            return answer(_license(await _working(lambda: issuer.revoke(named, kind=kind, **common))))
+            return await self._do(call, replace(plain, kind=kind))
         if act in ("suspend", "restore"):
-            act_ = issuer.suspend if act == "suspend" else issuer.restore
-            return answer(_license(await _working(lambda: act_(named, **common))))
+            return await self._do(call, replace(plain, kind=EventKind(act)))
         raise Problem(404, "no such act")
+
+    async def _do(self, call: Call, act: Act) -> Response:
+        """Does an act, or says that it waits for a second officer."""
+        by = call.scope["ewallet.caller"].name
+        found = await working(lambda: self.confirmations.do(act, by=by, now=self.settings.now()))
+        if isinstance(found, Pending):
+            return answer({"pending": found.id, "expires": expires(found).isoformat()}, 202)
+        return outcome(found)
 
     # --- binding --------------------------------------------------------------------------------------------
 
     async def nonce(self, call: Call) -> Response:
         """POST /v1/bindings/nonce: what a device signs to prove that it holds its key."""
         del call
-        nonce = await _working(lambda: self.issuer.challenge(self.settings.now()))
+        nonce = await working(lambda: self.issuer.challenge(self.settings.now()))
         return answer({"authority": self.issuer.authority.uri, "nonce": b64u_encode(nonce)}, 201)
 
     async def bind(self, call: Call) -> Response:
@@ -193,7 +189,7 @@ class Agency:
             proof = b64u_decode(member(data, "proof", str))
         except (KeyMaterialError, Malformed) as error:
             raise Problem(422, "key or proof is not in the exact form") from error
-        made = await _working(lambda: self.issuer.bind(named, index, key, proof, now=self.settings.now()))
+        made = await working(lambda: self.issuer.bind(named, index, key, proof, now=self.settings.now()))
         return answer({"sd_jwt": made.sd_jwt, "sd_cwt": b64u_encode(made.sd_cwt)}, 201)
 
     # --- reading --------------------------------------------------------------------------------------------
@@ -201,7 +197,7 @@ class Agency:
     async def show(self, call: Call) -> Response:
         """POST /v1/licenses/show: in a body, since addresses are logged and an identifier tells a person."""
         named = member(await read_object(call), "identifier", str)
-        return answer(await _working(lambda: self._shown(named)))
+        return answer(await working(lambda: self._shown(named)))
 
     def _shown(self, named: str) -> dict[str, Any]:
         register = self.issuer.register
@@ -213,7 +209,7 @@ class Agency:
         after, limit = _number(call, "after", 0), _number(call, "limit", _PAGE)
         if not 1 <= limit <= _PAGE:
             raise Problem(422, f"limit: 1 to {_PAGE}", field="limit")
-        events = await _working(lambda: self._events(after, limit))
+        events = await working(lambda: self._events(after, limit))
         return answer({"events": events, "last": events[-1]["id"] if events else after})
 
     def _events(self, after: int, limit: int) -> list[dict[str, Any]]:
@@ -234,31 +230,61 @@ class Agency:
         operator = call.headers.get("x-ewallet-operator", "")
         if not operator:
             raise Problem(422, "X-Ewallet-Operator: who runs the job", field="operator")
+        second = call.headers.get("x-ewallet-second-operator", "")
+        self._two_for_job(call, type_, Case(operator=operator, second_operator=second))
         content = await read_body(call, MAX_EXPORT)
-        job = await _working(lambda: self._start(content, suffix, type_, operator))
+        job = await working(lambda: self._start(content, suffix, type_, operator, second))
         return answer(job.to_json(), 202)
 
-    def _start(self, content: bytes, suffix: str, type_: str, operator: str) -> Job:
+    def _two_for_job(self, call: Call, type_: str, case: Case) -> None:
+        """A job does not wait: where two officers are wanted, both are attested to, or it is refused."""
+        if case.second_operator and not call.scope["ewallet.caller"].attests_second_officer:
+            raise Problem(
+                422,
+                "X-Ewallet-Second-Operator: this partner does not attest to a second officer",
+                field="second_operator",
+            )
+        try:
+            bulk.check_officers(self.issuer.catalog[type_], case)
+        except SecondOfficerNeeded as error:
+            raise Problem(
+                409,
+                "this type wants two officers to issue, and a job does not wait for the second one: send "
+                "the licenses one by one (POST /v1/licenses), or let a partner that attests to its second "
+                "officer name one in X-Ewallet-Second-Operator",
+                event=error.event,
+                state=error.state,
+            ) from error
+
+    def _start(self, content: bytes, suffix: str, type_: str, operator: str, second: str) -> Job:
         name = sha256(self.issuer.catalog[type_].code.encode() + b"\0" + content).hexdigest()
+        place, machine = self._place(name), self._machine()
         with self._lock:
-            known = self.jobs.get(name)
-            if known is not None and known.state != "failed":
-                return known
-            job = self.jobs[name] = Job(name)
-        place = self._place(name)
-        place.mkdir(parents=True, exist_ok=True)
+            if name in self._mine:
+                return self.jobs.job(name, now=self.settings.now())
+            job, ours = self.jobs.take(
+                name, machine=machine, here=(place / bulk.RESULTS).exists(), now=self.settings.now()
+            )
+            if not ours:
+                return job
+            self._mine.add(name)
         export = place / f"export{suffix}"
-        export.write_bytes(content)
-        self._note(job)
-        self._pool.submit(self._run, job, export, type_, operator)
+        try:
+            place.mkdir(parents=True, exist_ok=True)
+            export.write_bytes(content)
+        except OSError as error:
+            self._mine.discard(name)
+            self._note(replace(job, state=FAILED, problem="the export cannot be written"))
+            raise Problem(503, "the export cannot be written: nothing was done", headers=_AGAIN) from error
+        self._pool.submit(self._run, job, export, type_, operator, second)
         return job
 
-    def _run(self, job: Job, export: Path, type_: str, operator: str) -> None:
+    def _run(self, job: Job, export: Path, type_: str, operator: str, second: str) -> None:
         def step(rows: int) -> None:
-            job.rows += rows
-            self._note(job)
+            nonlocal job
+            job = self._note(replace(job, rows=job.rows + rows))
 
-        job.state = "running"
+        job = self._note(replace(job, state=RUNNING))
         try:
             done = bulk.run(
                 self.issuer,
@@ -267,50 +293,76 @@ class Agency:
                 out=export.parent,
                 now=self.settings.now(),
                 operator=operator,
+                second_operator=second,
                 progress=step,
             )
         except (EwalletError, OSError) as error:
             LOG.exception("bulk job %s failed: %s", job.name[:12], type(error).__name__)
-            job.problem = str(error) if isinstance(error, ConfigError | RecordError) else type(error).__name__
-            job.state = "failed"  # started again with the same file, it goes on where it stopped
-            self._note(job)
-            return
-        job.issued, job.again, job.rejected = done.issued, done.again, done.rejected
-        job.state = "done"
-        self._note(job)
-        export.unlink(missing_ok=True)
+            problem = str(error) if isinstance(error, ConfigError | RecordError) else type(error).__name__
+            # Started again with the same file, it goes on where it stopped.
+            self._note(replace(job, state=FAILED, problem=problem))
+        else:
+            job = replace(job, issued=done.issued, again=done.again, rejected=done.rejected)
+            self._note(replace(job, state=DONE))
+            export.unlink(missing_ok=True)
+        finally:
+            self._mine.discard(job.name)
+
+    def _note(self, job: Job) -> Job:
+        """Progress stands in the register; a step that cannot be written there stops no job."""
+        try:
+            return self.jobs.note(job, now=self.settings.now())
+        except RegisterError:
+            LOG.error("bulk job %s: its progress cannot be written", job.name[:12])
+            return job
 
     async def job(self, call: Call) -> Response:
-        """GET /v1/jobs/{job}: how far it is."""
-        name = call.path_params["job"]
-        try:
-            if _JOB.fullmatch(name):
-                return answer((self._place(name) / _PROGRESS).read_bytes())
-        except OSError as error:
-            raise Problem(404, "no such job") from error
-        raise Problem(404, "no such job")
+        """GET /v1/jobs/{job}: how far it is, whichever process or machine runs it."""
+        return answer((await working(lambda: self._job(call.path_params["job"]))).to_json())
+
+    def _job(self, name: str) -> Job:
+        if not _JOB.fullmatch(name):
+            raise Problem(404, "no such job")
+        return self.jobs.job(name, now=self.settings.now())
 
     def _place(self, name: str) -> Path:
         return self.settings.state / "jobs" / name
 
-    def _note(self, job: Job) -> None:
-        """Progress stands in a file, so that any process of the machine can tell it."""
-        draft = self._place(job.name) / f"{_PROGRESS}.draft"
-        draft.write_text(json.dumps(job.to_json()))
-        draft.replace(self._place(job.name) / _PROGRESS)
+    def _machine(self) -> str:
+        """Name of where this process keeps its files: the machine's, and which of its state directories."""
+        file = self.settings.state / _MACHINE
+        with suppress(FileNotFoundError):
+            return file.read_text().strip()
+        self.settings.state.mkdir(parents=True, exist_ok=True)
+        draft = file.with_name(f"{_MACHINE}.{secrets.token_hex(4)}")
+        draft.write_text(f"{socket.gethostname()}-{secrets.token_hex(3)}\n")
+        with suppress(FileExistsError):
+            os.link(draft, file)  # the first process names it, whole
+        draft.unlink()
+        return file.read_text().strip()
 
     async def job_file(self, call: Call) -> Response:
-        """GET /v1/jobs/{job}/{file}: results.csv or rejects.csv."""
+        """GET /v1/jobs/{job}/{file}: results.csv or rejects.csv, where the job ran."""
         name, file = call.path_params["job"], call.path_params["file"]
-        if not _JOB.fullmatch(name) or file not in (bulk.RESULTS, bulk.REJECTS):
+        if file not in (bulk.RESULTS, bulk.REJECTS):
             raise Problem(404, "no such file")
-        try:
-            content = (self._place(name) / file).read_bytes()
-        except OSError as error:
-            raise Problem(404, "no such file") from error
-        found = answer(content)
+        found = answer(await working(lambda: self._job_file(name, file)))
         found.headers["content-type"] = "text/csv; charset=utf-8"
         return found
+
+    def _job_file(self, name: str, file: str) -> bytes:
+        job = self._job(name)
+        if job.machine != self._machine():
+            raise Problem(
+                409,
+                "the files of this job lie where it ran: ask there; or, once it is done, send the export "
+                "again here: no license is made twice, and the files are written here",
+                machine=job.machine,
+            )
+        try:
+            return (self._place(name) / file).read_bytes()
+        except OSError as error:
+            raise Problem(404, "no such file") from error
 
     # --- status by number -----------------------------------------------------------------------------------
 
@@ -320,7 +372,7 @@ class Agency:
         typed = member(data, "number", str).strip()
         if not 1 <= len(typed) <= 80:
             raise Problem(422, "number: 1 to 80 characters", field="number")
-        found = await _working(lambda: self._by_number(typed))
+        found = await working(lambda: self._by_number(typed))
         if not found["licenses"]:
             raise Problem(404, "no license of that number")
         return answer(found)
@@ -359,7 +411,7 @@ class Agency:
         return name
 
 
-async def _working(work: Callable[[], Any]) -> Any:
+async def working(work: Callable[[], Any]) -> Any:
     """Runs what may wait for the register beside the loop; its errors become problems."""
     try:
         return await run_in_threadpool(work)
@@ -371,9 +423,17 @@ def _case(call: Call, data: dict[str, Any]) -> Case:
     given = member(data, "case", dict)
     if set(given) - {"number", "matter", "operator", "second_operator"}:
         raise Problem(422, "case: number, matter, operator, second_operator", field="case")
-    case = Case(**_texts(given, "case"))
+    texts: dict[str, Any] = _texts(given, "case")
+    case = Case(**texts)
     if not case.operator:
         raise Problem(422, "case.operator: who acts", field="case.operator")
+    if case.second_operator and not call.scope["ewallet.caller"].attests_second_officer:
+        raise Problem(
+            422,
+            "case.second_operator: this partner does not attest to a second officer; leave it out, and where "
+            "two are wanted another partner confirms the call",
+            field="case.second_operator",
+        )
     key = call.headers.get("idempotency-key", "")
     if key and not case.number:
         case = replace(case, number=f"idempotency {key}")
@@ -385,6 +445,8 @@ def _case(call: Call, data: dict[str, Any]) -> Case:
 def _texts(given: dict[str, Any], name: str) -> dict[str, str]:
     if not all(type(value) is str for value in given.values()):
         raise Problem(422, f"{name}: values are texts", field=name)
+    if any("\0" in value for value in given.values()):  # which PostgreSQL cannot keep
+        raise Problem(422, f"{name}: no text has a NUL in it", field=name)
     return given
 
 
@@ -412,10 +474,17 @@ def _sheets(data: dict[str, Any]) -> PrintOrder | None:
         raise Problem(422, str(error), field="printed") from error
 
 
-def _ending(kind: str) -> State:
-    if kind not in (State.REVOKED, State.WITHDRAWN, State.CANCELLED):
+_ENDINGS: Final = {
+    State.REVOKED.value: EventKind.REVOKE,
+    State.WITHDRAWN.value: EventKind.WITHDRAW,
+    State.CANCELLED.value: EventKind.CANCEL,
+}
+
+
+def _ending(kind: str) -> EventKind:
+    if kind not in _ENDINGS:
         raise Problem(422, "kind: revoked, withdrawn or cancelled", field="kind")
-    return State(kind)
+    return _ENDINGS[kind]
 
 
 def _number(call: Call, key: str, default: int) -> int:
@@ -423,6 +492,13 @@ def _number(call: Call, key: str, default: int) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 18:
         raise Problem(422, f"{key} is a number", field=key)
     return int(text)
+
+
+def outcome(found: Issued | License) -> Response:
+    """What an act has made, as its call answers it: 201 for a new license."""
+    if not isinstance(found, Issued):
+        return answer(_license(found))
+    return answer(_issued(found), 201 if found.license.version == 1 and not found.again else 200)
 
 
 def _issued(issued: Issued) -> dict[str, Any]:
@@ -467,6 +543,11 @@ def _event(event: Event, identifier: str) -> dict[str, Any]:
         "state": event.state.value,
         "at": event.at,
         "reason": event.reason,
-        "case": {"number": event.case.number, "matter": event.case.matter, "operator": event.case.operator},
+        "case": {
+            "number": event.case.number,
+            "matter": event.case.matter,
+            "operator": event.case.operator,
+            "second_operator": event.case.second_operator,
+        },
         "detail": json.loads(json.dumps(event.detail, default=str)),
     }
