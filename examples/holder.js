@@ -329,6 +329,13 @@ export async function makeSupplyCode(key, {authority, type, recipient, now, life
   return "EWU" + toBase32(await signCwt(key, "application/ewallet-supply+cwt", claims));
 }
 
+// What a supply code says, unverified: for the window's screen; the authority decides.
+export function readSupplyCode(text) {
+  if (!text.startsWith("EWU")) throw new Error("code.unreadable");
+  const claims = decode(readSign1(fromBase32(text.slice(3))).payload);
+  return {authority: claims.get(AUD), type: claims.get("type"), recipient: claims.get("recipient") ?? "", ends: claims.get(EXP)};
+}
+
 // --- receipts -----------------------------------------------------------------------------------------------
 
 const RECEIPT = "application/ewallet-receipt+cwt";

@@ -9,6 +9,7 @@ import * as service from "./service.js";
 import {sound} from "./sounds.js";
 import {drawBar, warning} from "./status.js";
 import {encode} from "./vendor/uqr/index.js";
+import {Supply} from "./supply.js";
 import {ACCEPTED_WORDS, LOCAL, STATUSES, WORDS, say, word} from "./words.js";
 
 const $ = (id) => document.getElementById(id);
@@ -63,6 +64,7 @@ function applySettings() {
   $("practice-banner").hidden = $("practice-ways").hidden = !practice;
   drawState();
   drawKey();
+  supply.draw();
   if (view) draw(view);
 }
 
@@ -128,7 +130,7 @@ let view = null, working = null, clock = 0, full = false, cameFromCamera = false
 const accepted = new Map(); // random id of a pass -> when this page saw it accepted
 
 function screen(name) {
-  for (const id of ["ready", "camera", "number", "key", "outcome"]) $(id).hidden = id !== name;
+  for (const id of ["ready", "camera", "number", "key", "supply", "outcome"]) $(id).hidden = id !== name;
   for (const each of document.querySelectorAll("header, #bar, .skip")) each.inert = name === "outcome"; // lies behind
   if (name !== "camera") camera.stop();
 }
@@ -142,6 +144,7 @@ function wipe() {
   scanner.reset();
   for (const id of ["details", "sentence", "advice", "reason", "outcome-word", "announce"]) $(id).replaceChildren();
   closeDecision();
+  supply.wipe();
   $("outcome").className = "";
   delete $("outcome").dataset.outcome;
   $("number-field").value = $("file").value = $("key-field").value = "";
@@ -152,7 +155,7 @@ function wipe() {
 // The next person: with the camera, if the last code came from it.
 function back() {
   const again = cameFromCamera && view;
-  draft = null;
+  draft = afterKey = null;
   wipe();
   if (again) return openCamera();
   cameFromCamera = false;
@@ -184,6 +187,7 @@ function failure(status) {
 function scanned(text, lastKey = performance.now()) {
   if (KEY.test(text)) return $("key").hidden ? undefined : takeKey(text); // never sent as something to verify
   if (settings.practice) return practise(text.startsWith("EW") ? "ACCEPTED" : "REJECTED");
+  if (/^EWU/.test(text) && !settings.kiosk) return openSupply(text);
   const answering = question?.text ?? "";
   if (answering) question = null; // a question is answered once
   const readText = (answer) => ({...read(answer), text, answering});
@@ -347,6 +351,7 @@ function decideAlert(key, field) {
   $("decide-alert").dataset.word = key; // follows the language
   $("decide-alert").textContent = word(key, settings.lang);
   $("decide-alert").hidden = false;
+  $("decide-alert").scrollIntoView({block: "nearest"});
   if (field) $(field).focus();
 }
 
@@ -410,6 +415,7 @@ function countDown(seconds) {
 }
 
 function stay() {
+  if (!$("supply").hidden) ends = Date.now() + FORGET * 1000;
   if (view) ends = Date.now() + (settings.kiosk ? RETURN[view.outcome] : FORGET) * 1000;
 }
 
@@ -459,10 +465,11 @@ function openNumber() {
 
 // --- the API key ---------------------------------------------------------------------------------------------
 
-let keyAlert = "";
+let keyAlert = "", afterKey = null; // what goes on once the key is there
 
 function openKey(alert = "") {
   wipe();
+  afterKey = null;
   keyAlert = alert;
   drawKey();
   screen("key");
@@ -502,14 +509,38 @@ async function takeKey(text) {
   $("key-field").value = "";
   const status = await look();
   if ($("key").hidden) return; // somebody went on meanwhile
+  if (status === 200 && afterKey) return resume();
   if (status === 200) back();
   else told(status === 401 ? "key_unknown" : "key_unsure");
+}
+
+function resume() {
+  const act = afterKey;
+  afterKey = null;
+  act();
 }
 
 async function removeKey() {
   service.keepKey("");
   await look();
   if (!$("key").hidden) told(locked ? "key_needed" : "key_removed");
+}
+
+// --- supply codes --------------------------------------------------------------------------------------------
+
+const supply = new Supply({
+  look: () => ({lang: settings.lang, venue: state?.policy?.venue ?? ""}),
+  onLocked(again) {
+    lock();
+    afterKey = () => { screen("supply"); again(); countDown(FORGET); };
+  },
+});
+
+function openSupply(text) {
+  if ($("supply").hidden) wipe();
+  screen("supply");
+  supply.open(text);
+  countDown(FORGET);
 }
 
 function setKiosk(on) {

@@ -2,6 +2,7 @@
 // the caller gets null, and shows that nothing could be decided.
 
 const PATIENCE = 10_000; // ms
+const RETRIEVING = 30_000; // ms: another authority may be asked, and a copy is drawn
 const KEPT = "ewallet-key";
 const NOTHING = {status: 0, body: null, problem: null};
 
@@ -19,8 +20,8 @@ export const maskedKey = () => `${key().slice(0, 4)}••••••${key().sl
 
 // --- calls ----------------------------------------------------------------------------------------------------
 
-async function ask(path, options, signal) {
-  const limit = AbortSignal.timeout(PATIENCE);
+async function ask(path, options, signal, patience = PATIENCE) {
+  const limit = AbortSignal.timeout(patience);
   try {
     const answer = await fetch(path, {
       cache: "no-store", credentials: "same-origin", redirect: "error", referrerPolicy: "no-referrer",
@@ -47,6 +48,11 @@ export function verifyText(text, answering, signal) {
 export function decide({text, answering, officer, reason, goAhead}, signal) {
   const given = {text, officer, reason, go_ahead: goAhead};
   return ask("/v1/decisions", post(answering ? {...given, answering} : given), signal);
+}
+
+// An annotated copy for a supply code; whatever the answer is, `body` or `problem` has its code and words.
+export function retrieve(asked, signal) {
+  return ask("/v1/retrieve", post(asked), signal, RETRIEVING);
 }
 
 // A picture or PDF as bytes.

@@ -291,7 +291,8 @@ function card(license) {
   }
   const face = license.portrait ? element("img", {alt: "", src: `data:image/jpeg;base64,${license.portrait.replace(/-/g, "+").replace(/_/g, "/")}`}) : null;
   box.append(element("div", {class: "top"}, face, element("div", {}, element("h3", {text: say([type.zh, type.en], lang)}),
-    element("p", {text: license.issuer[lang]}))), list, button("present", () => choose(license, box), "primary"));
+    element("p", {text: license.issuer[lang]}))), list,
+    element("div", {class: "row"}, button("present", () => choose(license, box), "primary"), button("supply", () => supply(license, box))));
   return box;
 }
 
@@ -309,6 +310,35 @@ function choose(license, box) {
   };
   box.replaceChildren(element("h3", {text: say([type.zh, type.en], lang)}), element("p", {text: word("choose")}), list,
     element("div", {class: "row"}, button("make", make, "primary"), button("done", drawLicenses)));
+}
+
+// A window that scans this retrieves the license once. A new code comes when the last one ends.
+async function supply(license, box) {
+  const canvas = element("canvas", {id: "supply-picture", role: "img", "aria-label": word("supply_picture")});
+  const left = element("p", {id: "supply-left"}), alone = {ends: 0, busy: false};
+  const renew = async () => {
+    const now = Date.now();
+    const text = await holder.makeSupplyCode(wallet.key, {authority: town.issuer, type: license.type, now});
+    alone.ends = holder.readSupplyCode(text).ends * 1000;
+    canvas.dataset.text = text;
+    drawCode(canvas, text);
+  };
+  const tick = async () => {
+    if (!canvas.isConnected) return clearInterval(clock); // put away, or another tab
+    if (alone.busy) return;
+    if (alone.ends - Date.now() < 1000) {
+      alone.busy = true;
+      await renew().finally(() => { alone.busy = false; });
+    }
+    left.textContent = word("supply_left", {n: Math.max(0, Math.floor((alone.ends - Date.now()) / 1000))});
+  };
+  note(word("window"), [nameOf(license), word("supply")]);
+  box.replaceChildren(element("h3", {text: `${word("supply")} · ${nameOf(license)}`}), element("p", {text: word("supply_more")}),
+    element("div", {class: "shown"}, canvas), left, button("supply_done", drawLicenses, "primary"));
+  const clock = setInterval(tick, 250);
+  await tick();
+  $("told").textContent = `${word("supply")}. ${word("supply_more")}`;
+  box.querySelector("button").focus({preventScroll: true});
 }
 
 // --- who used them --------------------------------------------------------------------------------------------
