@@ -35,6 +35,7 @@ _COMMANDS: Final[dict[str, tuple[str, str, str]]] = {
         "Compare the register with itself or an export.",
     ),
     "stock": ("ewallet.cli.printed_commands", "stock", "Hand out and account for security paper."),
+    "migrate": ("ewallet.cli.service_commands", "migrate", "Bring a register's tables up to date."),
     "partner": ("ewallet.cli.service_commands", "partner", "Give out API keys of the service."),
     "serve": ("ewallet.cli.service_commands", "serve", "Serve the counter page and the HTTP API."),
     "example": ("ewallet.cli.example_command", "example", "Serve an example town with both pages, to try."),

@@ -165,6 +165,24 @@ def serve(
     return 0
 
 
+@click.command()
+@click.argument(
+    "config", metavar="AUTHORITY.TOML", type=click.Path(path_type=Path, exists=True, dir_okay=False)
+)
+def migrate(config: Path) -> int:
+    """Bring the tables of an authority's register up to date: once, after a backup.
+
+    It happens as a whole or not at all. Processes that run go on; older versions are refused afterwards.
+    """
+    from ewallet.licenses import tables  # noqa: PLC0415 (loads the register)
+    from ewallet.licenses.deployment import Deployment  # noqa: PLC0415 (same)
+    from ewallet.licenses.register import Register  # noqa: PLC0415 (same)
+
+    Register.open(Deployment.load(config).register, migrate=True).close()
+    print(f"tables of version {tables.HEAD}")
+    return 0
+
+
 @click.group()
 def partner() -> None:
     """Let partners in and out: API keys and client certificates of the service."""

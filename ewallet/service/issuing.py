@@ -333,13 +333,16 @@ class Agency:
         file = self.settings.state / _MACHINE
         with suppress(FileNotFoundError):
             return file.read_text().strip()
-        self.settings.state.mkdir(parents=True, exist_ok=True)
         draft = file.with_name(f"{_MACHINE}.{secrets.token_hex(4)}")
-        draft.write_text(f"{socket.gethostname()}-{secrets.token_hex(3)}\n")
-        with suppress(FileExistsError):
-            os.link(draft, file)  # the first process names it, whole
-        draft.unlink()
-        return file.read_text().strip()
+        try:
+            self.settings.state.mkdir(parents=True, exist_ok=True)
+            draft.write_text(f"{socket.gethostname()}-{secrets.token_hex(3)}\n")
+            with suppress(FileExistsError):
+                os.link(draft, file)  # the first process names it, whole
+            draft.unlink()
+            return file.read_text().strip()
+        except OSError as error:
+            raise Problem(503, "the state directory cannot be written", headers=_AGAIN) from error
 
     async def job_file(self, call: Call) -> Response:
         """GET /v1/jobs/{job}/{file}: results.csv or rejects.csv, where the job ran."""

@@ -3,6 +3,7 @@
 import pytest
 from alembic import command
 from alembic.config import Config
+from click.testing import CliRunner
 from sqlalchemy import (
     BigInteger,
     Column,
@@ -16,6 +17,7 @@ from sqlalchemy import (
     select,
 )
 
+from ewallet.cli import cli
 from ewallet.errors import RegisterError
 from ewallet.keys import SigningKey
 from ewallet.licenses import tables, witnessing
@@ -205,3 +207,21 @@ def test_reading_uses_and_objections_writes_nothing(database):
             Trails(register)
         with register.reading() as connection:
             assert len(connection.execute(select(tables.setting)).all()) == len(before) + 1
+
+
+def test_the_command_brings_a_register_up_to_date(tmp_path):
+    password = "made up for a test"
+    (tmp_path / "password").write_text(password)
+    older(tmp_path / "register.db", "0001").close()
+    about = {
+        **dict.fromkeys(("uri", "name", "name_en", "area", "status_base", "base"), "x"),
+        "uscc": "11310000MA1FL00012",
+    }
+    lines = ['register = "register.db"', 'password_file = "password"']
+    lines += ['licenses_key = "a.pem"', 'status_key = "b.pem"', "[authority]"]  # neither key is needed
+    file = tmp_path / "authority.toml"
+    file.write_text("\n".join([*lines, *(f'{key} = "{value}"' for key, value in about.items())]))
+    for _ in range(2):
+        result = CliRunner().invoke(cli, ["migrate", str(file)])
+        assert (result.exit_code, result.output) == (0, f"tables of version {tables.HEAD}\n")
+    Register.open(tmp_path / "register.db").close()
