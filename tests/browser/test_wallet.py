@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from ewallet.formats.qr import read_image
+from ewallet.licenses.catalog import Catalog
 from ewallet.service.example import VENUE
 from tests.browser.conftest import ROOT, scan
 from tests.browser.test_counter import axe, outcome
@@ -112,6 +113,71 @@ def test_a_request_for_a_license_is_answered_with_that_and_no_more(wallet, page,
     found = wallet.request.post(url + "/v1/verify", data={"text": answer, "answering": question}).json()
     assert found["outcome"] == "ACCEPTED"
     assert found["licenses"][0]["fields"].keys() == {"name", "sex"}
+
+
+def asked_for(wallet, url, *wanted) -> str:
+    """A request of the counter for several licenses: (owner's license, fields) each."""
+    query = {
+        "credentials": [
+            {
+                "id": f"l{place}",
+                "format": "dc+sd-jwt",
+                "meta": {"vct_values": [f"https://ewallet.example/vct/{type_}/1"]},
+                "claims": [{"path": [name]} for name in fields],
+            }
+            for place, (type_, fields) in enumerate(wanted)
+        ]
+    }
+    said = wallet.request.post(url + "/v1/request", data={"query": query, "about": {"purpose": "两证联办"}})
+    assert said.status == 201, said.text()
+    return said.json()["text"]
+
+
+def types(town) -> dict[str, str]:
+    return {each.owner: each.issued.license.type_code for each in town.held}
+
+
+def test_a_request_for_several_licenses_is_answered_whole(wallet, town, url, screen):
+    held = types(town)
+    question = asked_for(wallet, url, (held["person"], ["name", "sex"]), (held["enterprise"], ["uscc"]))
+    wallet.click('[data-tab="request"]')
+    wallet.fill("#question", question)
+    wallet.click("#read")
+    wallet.wait_for_selector("#asked .asker")
+    screen(wallet, "wallet-request-several")
+    assert wallet.locator("#wanted h3").all_inner_texts() == ["残疾人证", "营业执照"]
+    assert wallet.locator("#wanted li").all_inner_texts() == ["姓名", "性别", "统一社会信用代码"]
+    assert "同意就全部出示" in wallet.inner_text("#wanted")
+    assert axe(wallet) == []
+    wallet.click("#asked .primary")
+    wallet.wait_for_selector("#asked canvas")
+    screen(wallet, "wallet-answer-several")
+    assert "第 1 个码，共 2 个：残疾人证" in wallet.inner_text("#asked")
+    first = code_of(wallet, "#asked canvas")
+    wallet.click("#asked .primary")
+    wallet.wait_for_selector("#asked h3:has-text('第 2 个码')")
+    second = code_of(wallet, "#asked canvas")
+    verify = {"text": first, "answering": question}
+    alone = wallet.request.post(url + "/v1/verify", data=verify).json()
+    assert alone["outcome"] == "REJECTED", "a part is no answer"
+    verify["text"] = f"{second}\n{first}"
+    found = wallet.request.post(url + "/v1/verify", data=verify).json()
+    assert found["outcome"] == "ACCEPTED", found
+    fields = {each["type"]: set(each["fields"]) for each in found["licenses"]}
+    assert fields == {held["person"]: {"name", "sex"}, held["enterprise"]: {"uscc"}}
+    wallet.click("#asked .primary")
+    wallet.click('[data-tab="records"]')
+    assert "营业执照" in wallet.inner_text("#uses"), "what was shown is noted, all of it"
+
+
+def test_what_the_phone_does_not_hold_is_not_answered_in_part(wallet, town, url):
+    held, other = types(town), Catalog.builtin()["food-business-permit"].code
+    wallet.click('[data-tab="request"]')
+    wallet.fill("#question", asked_for(wallet, url, (held["person"], ["name"]), (other, ["operator"])))
+    wallet.click("#read")
+    wallet.wait_for_selector("#asked .bad")
+    assert "没有对方要的证照" in wallet.inner_text("#asked")
+    assert wallet.locator("#asked canvas").count() == 0
 
 
 @pytest.mark.parametrize("text", ["EWQAAAA", "EWCAAAA", "https://example.invalid/"])

@@ -288,12 +288,14 @@ export async function presentLicense(credential, key, options) {
   return `EWL${(await makeCode(credential, key, options)).slice(3)}`;
 }
 
-// Answers a request for one license: all fields that it asks for, and no other.
-export async function answerRequest(credential, key, asked, {now}) {
-  if (asked.licenses.length !== 1) throw new Error("policy.type");
+// Answers a request: one presentation for each license that it asks for, all fields of it and no other.
+// `credentials` in the order of the request; the texts travel in any order, one to a line where they are one text.
+export async function answerRequest(credentials, key, asked, {now}) {
+  if (!credentials.length || asked.licenses.length !== credentials.length) throw new Error("policy.type");
   if (Math.floor(now / 1000) >= asked.ends) throw new Error("code.expired");
-  const disclose = asked.licenses[0].fields;
-  return presentLicense(credential, key, {audience: asked.venue, now, cnonce: asked.digest, disclose});
+  return Promise.all(credentials.map((credential, place) => presentLicense(credential, key, {
+    audience: asked.venue, now, cnonce: asked.digest, disclose: asked.licenses[place].fields,
+  })));
 }
 
 // --- what a device signs for sharing --------------------------------------------------------------------------

@@ -226,10 +226,11 @@ function back() {
 
 function showQuestion(asked) {
   const name = asked.asker.name[lang], list = element("div", {id: "wanted"}), {licenses, attributes} = asked;
-  const held = wallet.licenses.find((each) => licenses[0]?.types.includes(each.type));
-  if (licenses.length > 1 || (licenses.length && !held)) return refused(licenses.length > 1 ? "several" : "policy.type");
+  const held = licenses.map(heldFor);
+  if (held.includes(undefined)) return refused("policy.type");
   list.append(...attributes.map((each) => check(each, say(ATTRIBUTES[each], lang) || each, true)));
-  list.append(...licenses.map((each) => wantedLicense(each, held)));
+  list.append(...licenses.map((each, place) => wantedLicense(each, held[place])));
+  if (licenses.length > 1) list.append(element("p", {text: word("all_or_none", {n: licenses.length})}));
   if (!list.children.length) list.append(element("p", {text: word("nothing")}));
   const until = new Date(asked.ends * 1000).toLocaleTimeString(lang === "zh" ? "zh-CN" : "en-GB");
   const why = Object.entries(asked.about).map(([key, text]) => element("p", {text: `${word(key)}${text}`}));
@@ -237,6 +238,14 @@ function showQuestion(asked) {
     element("p", {text: word("in_scene", {scene: town.scenes[asked.scene].names[lang]})}), element("p", {text: word("until", {time: until})}),
     element("div", {class: "row"}, button("agree", () => answer(asked, held), "primary"),
       button("refuse", () => { note(name, [word("kept")]); back(); }))));
+}
+
+// A license of this phone that has all that is wanted.
+function heldFor({types, fields}) {
+  return wallet.licenses.find((each) => {
+    const {disclosures} = holder.readPass(each.credential);
+    return types.includes(each.type) && fields.every((name) => disclosures.has(name));
+  });
 }
 
 // A request is answered with all that it asks for, or not at all.
@@ -247,17 +256,26 @@ function wantedLicense({fields}, held) {
 }
 
 async function answer(asked, held) {
-  const {pass, key} = wallet.passes[whose].at(-1), disclose = ticked("wanted"), now = Date.now();
-  const shown = held ? [...$("wanted").querySelectorAll("h3, li")].map((each) => each.textContent)
+  const {pass, key} = wallet.passes[whose].at(-1), disclose = ticked("wanted");
+  const shown = held.length ? [...$("wanted").querySelectorAll("h3, li")].map((each) => each.textContent)
     : disclose.map((each) => say(ATTRIBUTES[each], lang));
   try {
-    const text = held ? await holder.answerRequest(held.credential, wallet.key, asked, {now})
-      : await holder.answerChallenge(pass, key, asked, {disclose, now});
+    const make = async () => (held.length ? holder.answerRequest(held.map((each) => each.credential), wallet.key, asked, {now: Date.now()})
+      : [await holder.answerChallenge(pass, key, asked, {disclose, now: Date.now()})]);
+    await showAnswer(make, held, 0);
     note(asked.asker.name[lang], shown);
-    showAsked(picture(text, "answer_picture"), button("done", back, "primary"));
   } catch (error) {
     refused(error.message);
   }
+}
+
+// One code at a time, signed when it is shown: a scanner that sees two cannot tell which is meant.
+async function showAnswer(make, held, place) {
+  const texts = await make();
+  const last = place === texts.length - 1;
+  const which = texts.length > 1 ? word("answer_of", {n: place + 1, all: texts.length, license: nameOf(held[place])}) : "";
+  showAsked(...(which ? [element("h3", {text: which})] : []), picture(texts[place], "answer_picture"),
+    last ? button("done", back, "primary") : button("answer_next", () => showAnswer(make, held, place + 1).catch((error) => refused(error.message)), "primary"));
 }
 
 function refused(code) {

@@ -37,6 +37,9 @@ export const WORDS = {
   until: ["{time} 前有效", "Good until {time}"],
   agree: ["同意并出示", "Agree and show"],
   refuse: ["不同意", "Do not agree"],
+  all_or_none: ["对方要 {n} 份证照：同意就全部出示，不能只选一部分。", "{n} licenses are asked for: agree to all of them, or to none."],
+  answer_of: ["第 {n} 个码，共 {all} 个：{license}", "Code {n} of {all}: {license}"],
+  answer_next: ["扫好了，下一个", "Scanned: show the next"],
   refused_title: ["不要出示", "Do not show anything"],
   done: ["完成", "Done"],
   licenses_person: ["我的证照", "My licenses"],
@@ -92,6 +95,5 @@ export const REFUSALS = {
   "policy.scene": ["您的码不适用于这个场景。", "Your code is not meant for this scene."],
   receipt: ["这份回执不是名单上的机关签的。", "This receipt was not signed by anybody on the lists."],
   "policy.type": ["您没有对方要的证照。", "You do not hold the license that is asked for."],
-  several: ["这个示例一次只能出示一份证照。", "This example shows one license at a time."],
   other: ["这不是提问码。", "This is not a question."],
 };
