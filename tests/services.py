@@ -108,6 +108,7 @@ class Land:
     directory: Path
     suite: str = "ES256"
     running: list[Running] = field(default_factory=list)
+    phones: list[Any] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         now = clock()

@@ -151,6 +151,8 @@ class UseLog:
             UseLogError: the log cannot be written: then none was recorded.
         """
         made: list[Recorded] = []
+        if not entries:
+            return made
         with self._store.appending() as (last, link, write):
             rows: list[Row] = []
             for number, entry in enumerate(entries, last + 1):

@@ -41,8 +41,16 @@ create or replace trigger use_entry_kept before update or delete or truncate on 
 
 _LAST: Final = text("select n, hash from use_entry order by n desc limit 1")
 _ENTRIES: Final = text("select n, content, hash from use_entry order by n")
-_ADD_ENTRY: Final = text("insert into use_entry values (:number, :content, :hash)")
-_ADD_SECRET: Final = text("insert into use_secret values (:number, :until, :key)")
+_ADD: Final = text("""
+with made as (
+    select * from unnest(
+        cast(:numbers as bigint[]), cast(:contents as bytea[]), cast(:hashes as bytea[]),
+        cast(:untils as bigint[]), cast(:keys as bytea[])
+    ) as made (n, content, hash, until, value)
+), kept as (insert into use_entry select n, content, hash from made)
+insert into use_secret select n, until, value from made
+""")
+"""One statement for a batch: a writer that others wait for goes to the database as seldom as it can."""
 
 
 class SqlStore:
@@ -77,9 +85,9 @@ class SqlStore:
             with self._engine.begin() as connection:
 
                 def write(rows: Sequence[Row]) -> None:
-                    given = [row._asdict() for row in rows]
-                    connection.execute(_ADD_ENTRY, given)
-                    connection.execute(_ADD_SECRET, given)
+                    columns = map(list, zip(*rows, strict=True))
+                    names = ("numbers", "contents", "hashes", "untils", "keys")
+                    connection.execute(_ADD, dict(zip(names, columns, strict=True)))
 
                 _lock(connection)
                 last = connection.execute(_LAST).first()
@@ -130,7 +138,6 @@ class SqlStore:
 
 
 def _lock(connection: Connection) -> None:
-    connection.execute(text(f"set local lock_timeout = '{_PATIENCE}s'"))
     connection.execute(text("select pg_advisory_xact_lock(:name)"), {"name": _LOCK})
 
 
@@ -143,7 +150,7 @@ def _engine(url: str) -> Engine:
             place.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             pool_timeout=_PATIENCE,
-            connect_args={"connect_timeout": 2},
+            connect_args={"connect_timeout": 2, "options": f"-c lock_timeout={_PATIENCE}s"},
         )
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError("not the URL of a database", file="--log") from error

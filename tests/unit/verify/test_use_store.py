@@ -43,6 +43,7 @@ def entry(name: str, until: int = AT + 100) -> Entry:
 def test_a_batch_is_the_chain_that_single_records_make(place):
     with UseLog(place) as log:
         assert log.check() == (0, bytes(32))
+        assert log.write([]) == []
         [first] = log.write([entry("a")])
         second, third = log.write([entry("b"), entry("c")])
         assert [each.number for each in (first, second, third)] == [1, 2, 3]
