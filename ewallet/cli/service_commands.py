@@ -65,7 +65,7 @@ def _peer(text: str) -> tuple[str, str]:
 @click.option(
     "--log", "uses", default="", metavar="PLACE", help="Write them there: a file or a PostgreSQL URL."
 )
-@click.option("--ratings", type=click.Path(path_type=Path), help="Be the rating service, with this file.")
+@click.option("--ratings", default="", help="Be the rating service: its file, or the URL of a database.")
 @click.option("--rate-at", default="", help="URL of the rating service (key: EWALLET_RATING_KEY).")
 @click.option("--issue", "agency", type=click.Path(path_type=Path), help="Issue too: an authority.toml.")
 @click.option("--partners", type=click.Path(path_type=Path), help="File of partners (`ewallet partner`).")
@@ -106,7 +106,7 @@ def serve(
     objections_key: Path | None,
     record: bool,  # noqa: FBT001 (a flag of the command line)
     uses: str,
-    ratings: Path | None,
+    ratings: str,
     rate_at: str,
     agency: Path | None,
     partners: Path | None,
@@ -294,7 +294,7 @@ def list_(file: Path) -> int:
     "--issue", "agency", type=click.Path(path_type=Path), help="An authority.toml: its events and uses."
 )
 @click.option("--log", "logs", multiple=True, callback=use_logs, metavar="PLACE", help="A log of uses.")
-@click.option("--ratings", type=click.Path(path_type=Path, exists=True), help="The rating service's file.")
+@click.option("--ratings", default="", help="The rating service's file, or the URL of its database.")
 @click.option("--venue", "venues", multiple=True, help="Venue whose ratings are shown.")
 @click.option("--check", is_flag=True, help="Compare paper with electronic copies, for the consistency rate.")
 @click.option("--from", "first", type=click.DateTime(["%Y-%m-%d"]), help="First day; default: 30 days ago.")
@@ -304,7 +304,7 @@ def list_(file: Path) -> int:
 def stats(
     agency: Path | None,
     logs: tuple[str, ...],
-    ratings: Path | None,
+    ratings: str,
     venues: tuple[str, ...],
     check: bool,  # noqa: FBT001 (a flag of the command line)
     first: datetime | None,
@@ -325,7 +325,9 @@ def stats(
 
         with UseLog(place) as log:
             found.add_log(log.records())
-    if ratings is not None:
+    if ratings:
+        if "://" not in ratings and not Path(ratings).is_file():
+            raise ConfigError("there is no such file", file=ratings)
         from ewallet.verify.ratings import RatingService  # noqa: PLC0415 (only with ratings)
 
         with RatingService(ratings) as service:

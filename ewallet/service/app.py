@@ -134,7 +134,7 @@ def create_app(settings: Settings, *, supplying: Issuer | None = None) -> FastAP
     )
     decisions = Decisions(terminal=terminal, settings=settings, metrics=metrics, guard=guard, desk=desk)
     calls.add("POST", "/v1/decisions", decisions.decide, roles=COUNTER, tag="counter", **examples.DECIDE)
-    if settings.ratings is not None:
+    if settings.ratings:
         _add_ratings(calls, Ratings(service=RatingService(settings.ratings), settings=settings))
     _add_publishing(calls, settings)
     if issuer is not None:

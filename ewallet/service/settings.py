@@ -44,7 +44,7 @@ class Settings:
         objection_signer: key for objections, of the same entity; None: none are raised or answered.
         record: whether verifications are recorded.
         uses: where: a file, or the URL of a PostgreSQL database; empty: in `state`.
-        ratings: file of the rating service; None: it runs elsewhere, or not at all.
+        ratings: file or URL of the rating service's database; empty: it runs elsewhere, or not at all.
         rating_service: URL of the rating service, told of receipts; empty: there is none.
         rating_key: API key for it.
         peers: addresses of other authorities' services, by the beginning of their URIs.
@@ -76,7 +76,7 @@ class Settings:
     objection_signer: Signer | None = None
     record: bool = False
     uses: str = ""
-    ratings: Path | None = None
+    ratings: str = ""
     rating_service: str = ""
     rating_key: str = ""
     refresh: float = REFRESH
