@@ -19,7 +19,7 @@ def partners(tmp_path_factory):
 @pytest.fixture(scope="module")
 def locked(town, partners):
     """The service behind keys, looking at its file of partners often."""
-    with Served(town, partners=partners[0], refresh=0.2) as url:
+    with Served(town, partners=partners[0], open_counter=False, refresh=0.2) as url:
         yield url
 
 
@@ -99,7 +99,8 @@ def test_a_key_that_is_taken_away_is_noticed_at_the_next_scan(browser, town, pho
     file = tmp_path / "partners.json"
     add_partner(file, name="other", roles=[Role.VERIFIER])
     key = add_partner(file, name="window", roles=[Role.VERIFIER])
-    with Served(town, partners=file, refresh=0.1) as url, opened(browser, url) as page:
+    given = {"partners": file, "open_counter": False, "refresh": 0.1}
+    with Served(town, **given) as url, opened(browser, url) as page:
         page.wait_for_selector("#key:not([hidden])")
         enter(page, key)
         page.wait_for_selector("#ready:not([hidden])")
@@ -131,10 +132,15 @@ def test_a_scanned_key_is_sent_to_nobody_and_goes_only_where_it_is_asked_for(pag
     assert page.evaluate("sessionStorage.length") == 0, "a person's screen gives a terminal no key"
 
 
-def test_without_partners_nothing_is_asked(page):
-    assert shows(page, "ready")
-    assert not shows(page, "use-key")
-    assert page.evaluate("sessionStorage.length") == 0
+@pytest.mark.parametrize("given", [{"partners": None, "open_counter": False}, {}])
+def test_where_the_counter_is_open_nothing_is_asked(browser, town, phone, given):
+    with Served(town, **given) as url, opened(browser, url) as page:
+        scan(page, phone.code())
+        outcome(page, "ACCEPTED")
+        page.keyboard.press("Escape")
+        assert shows(page, "ready")
+        assert not shows(page, "use-key")
+        assert page.evaluate("sessionStorage.length") == 0
 
 
 def test_in_english_by_keyboard_narrow_and_large(browser, locked, partners, screen):

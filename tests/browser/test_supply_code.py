@@ -202,7 +202,7 @@ def test_without_a_key_it_asks_and_then_goes_on_with_what_was_written(browser, p
         fill(page)
         page.click("#supply-go")
         page.wait_for_selector("#key:not([hidden])")
-        assert "要求接口密钥" in page.inner_text("#key-alert")
+        assert "已填内容不会丢" in page.inner_text("#key-alert")
         page.fill("#key-field", town.key)
         page.keyboard.press("Enter")
         page.wait_for_selector("#supply-form:not([hidden])")

@@ -531,7 +531,7 @@ async function removeKey() {
 const supply = new Supply({
   look: () => ({lang: settings.lang, venue: state?.policy?.venue ?? ""}),
   onLocked(again) {
-    lock();
+    openKey(service.key() ? "key_unknown" : "key_then"); // verifying may need none: nothing else is locked
     afterKey = () => { screen("supply"); again(); countDown(FORGET); };
   },
 });

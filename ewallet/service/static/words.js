@@ -44,6 +44,7 @@ export const WORDS = {
   key_remove: ["清除密钥", "Remove the key"],
   key_removed: ["密钥已清除。", "The key was removed."],
   key_needed: ["核验服务要求接口密钥。输入后请再扫一次。", "The service asks for an API key. Enter it, then scan again."],
+  key_then: ["调取证照要用本部门的接口密钥。输入后接着办，已填内容不会丢。", "Retrieving needs the API key of your office. Enter it and go on: what you wrote stays."],
   key_unknown: ["核验服务不认识这个密钥，请核对后重新输入。", "The service does not know this key. Check it and enter it again."],
   key_form: ["密钥以 ewk_ 开头，共 47 个字符。", "A key begins with ewk_ and has 47 characters."],
   key_unsure: ["连不上核验服务，还不知道密钥对不对。", "The service does not answer: nobody knows yet whether the key is right."],
