@@ -11,6 +11,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ewallet.errors import ConfigError, EwalletError
+from ewallet.verify import guards
 from ewallet.verify.counter import POLICY_FILE, STATUS_FOLDER, open_trust
 from ewallet.verify.policy import Policy
 from ewallet.verify.replay import FileGuard, MemoryGuard
@@ -58,7 +59,8 @@ def open_guard(url: str, state: Path, *, now: datetime) -> ReplayGuard:
 
     Raises:
         Refused: `replay.unavailable`.
-        MissingExtra: Redis without the extra `redis`.
+        ConfigError: no such guard.
+        MissingExtra: its driver is not installed.
     """
     if url == "memory":
         return MemoryGuard(started=now)
@@ -68,13 +70,7 @@ def open_guard(url: str, state: Path, *, now: datetime) -> ReplayGuard:
         from ewallet.verify.replay_redis import RedisGuard, connect  # noqa: PLC0415 (an extra)
 
         return RedisGuard(connect(url), name="ewallet")
-    from sqlalchemy import create_engine  # noqa: PLC0415 (SQL guards only)
-
-    from ewallet.verify.replay_sql import SqlGuard  # noqa: PLC0415 (SQL guards only)
-
-    guard = SqlGuard(create_engine(url))
-    guard.create()
-    return guard
+    return guards.open_guard(url, state=state, name="ewallet", now=now)
 
 
 def questioner(key_file: Path, password: str, issuer: str) -> Callable[[Scene, datetime], Challenge]:
