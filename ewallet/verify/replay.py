@@ -28,6 +28,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol, runtime_checkable
 
 from ewallet.errors import Malformed, Refused
 from ewallet.moments import seconds
+from ewallet.verify.sqlite_files import PATIENCE, begin_immediate
 from ewallet.wire import decode_json
 
 if TYPE_CHECKING:
@@ -291,8 +292,9 @@ class FileGuard:
     durable: Final = True
     level: Final = "file"
 
-    def __init__(self, path: Path, *, keep: int = KEEP, timeout: float = 5.0) -> None:
+    def __init__(self, path: Path, *, keep: int = KEEP, timeout: float = PATIENCE) -> None:
         self._keep = keep
+        self._timeout = timeout
         self._lock = threading.Lock()
         try:
             self._database = sqlite3.connect(
@@ -326,7 +328,7 @@ class FileGuard:
     @contextmanager
     def _transaction(self) -> Iterator[None]:
         # "immediate" takes the write lock before reading: two processes cannot both read "not seen".
-        self._database.execute("begin immediate")
+        begin_immediate(self._database, self._timeout)
         try:
             yield
             self._database.execute("commit")

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
 from ewallet.errors import UseLogError
+from ewallet.verify.sqlite_files import begin_immediate
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
@@ -122,7 +123,7 @@ class FileStore:
         database = self._database
         with self._lock:
             try:
-                database.execute("begin immediate")
+                begin_immediate(database)
                 last = database.execute("select n, hash from entry order by n desc limit 1").fetchone()
                 yield (*(last or (0, START)), self._write)
                 database.execute("commit")

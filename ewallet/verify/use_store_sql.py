@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
 
+from ewallet.databases import PATIENCE, limit_waiting
 from ewallet.errors import ConfigError, MissingExtra, UseLogError
 from ewallet.verify.use_store import START
 
@@ -26,8 +27,6 @@ if TYPE_CHECKING:
     from ewallet.verify.use_store import Row
 
 _LOCK: Final = 0x65775F757365  # "ew_use": the advisory lock of who appends
-_PATIENCE: Final = 5
-"""Seconds to wait for the database or for another writer: a counter waits no longer."""
 
 _TABLES: Final = """
 create table if not exists use_entry (n bigint primary key, content bytea not null, hash bytea not null);
@@ -66,7 +65,9 @@ class SqlStore:
     """
 
     def __init__(self, url: str) -> None:
+        self._url = url
         self._engine = _engine(url)
+        limit_waiting(self._engine, PATIENCE)
         try:
             with self._engine.begin() as connection:
                 _lock(connection)  # two processes that start at once make one table
@@ -129,12 +130,19 @@ class SqlStore:
             with self._engine.begin() as connection:
                 done = connection.execute(text("delete from use_secret where until <= :at"), {"at": at})
             if done.rowcount:
-                with self._engine.connect() as connection:
-                    free = connection.execution_options(isolation_level="AUTOCOMMIT")
-                    free.execute(text("vacuum use_secret"))
+                self._vacuum()
         except SQLAlchemyError as error:
             raise UseLogError("the log cannot be written") from error
         return done.rowcount
+
+    def _vacuum(self) -> None:
+        """Takes as long as it takes: on a connection of its own, for which nobody waits."""
+        engine = _engine(self._url).execution_options(isolation_level="AUTOCOMMIT")
+        try:
+            with engine.connect() as connection:
+                connection.execute(text("vacuum use_secret"))
+        finally:
+            engine.dispose()
 
 
 def _lock(connection: Connection) -> None:
@@ -149,8 +157,8 @@ def _engine(url: str) -> Engine:
         return create_engine(
             place.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
-            pool_timeout=_PATIENCE,
-            connect_args={"connect_timeout": 2, "options": f"-c lock_timeout={_PATIENCE}s"},
+            pool_timeout=PATIENCE,
+            connect_args={"connect_timeout": 2, "options": f"-c lock_timeout={PATIENCE:g}s"},
         )
     except (ArgumentError, NoSuchModuleError) as error:
         raise ConfigError("not the URL of a database", file="--log") from error
