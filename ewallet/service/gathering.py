@@ -1,8 +1,8 @@
 """Gathers what calls wait for a disk or a network to do, and does it in one go.
 
 While one batch is at work in its thread, the calls that arrive make the next one. A lone call waits for
-nobody. Where calls come closely, a batch that could start waits a moment for those that are on their way: what
-a batch costs, whatever its size, is then shared by more.
+nobody. Where calls come closely, a batch that could start waits a moment for those on their way: what a batch
+costs, whatever its size, is then shared by more.
 """
 
 from __future__ import annotations
